@@ -1,0 +1,195 @@
+"""What others may know of configuration: the one apply path per network element.
+
+Provisioning contributes *fragments* keyed by service; configuration holds the element's one intended
+configuration, its lock, its credentials, its backups. A *driver* (gateway) speaks the element's language.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+from turnup.contracts.inventory import ElementView
+from turnup.contracts.unit import Event, Unit
+from turnup.kernel.ids import ElementId, ServiceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """What one element should hold for one service, vendor-neutral.
+
+    `kind` is access_service | subscriber | aaa_subscriber; `attributes` are text, already normalised (the
+    driver renders and parses them); `generation` rises with every change of the service's desired state and
+    is the fencing token: a driver refuses to replace a newer generation by an older one.
+    """
+
+    service_id: ServiceId
+    kind: str
+    attributes: Mapping[str, str]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One difference to apply: `want` None removes the service's fragment."""
+
+    service_id: ServiceId
+    kind: str
+    want: Fragment | None
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Desired against actual for one service on one element: attribute -> (desired, actual)."""
+
+    service_id: ServiceId
+    kind: str
+    missing: bool = False
+    unexpected: bool = False
+    attributes: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.missing or self.unexpected or self.attributes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOutcome:
+    """What happened on one element. `verified` means: read back from the element and found equal."""
+
+    element_id: ElementId
+    element: str
+    changed: bool
+    verified: bool
+    device_ms: float
+    """Time spent waiting for the element."""
+    total_ms: float
+    commands: tuple[str, ...] = ()
+    """What was sent, secrets masked."""
+    error: str | None = None
+    transient: bool = False
+    """The error may go away by itself (unreachable, locked): worth a retry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Handed to a driver for the length of one call; never logged or stored in clear."""
+
+    username: str
+    password: str = field(repr=False)
+    enable: str | None = field(default=None, repr=False)
+    host_key: str | None = None
+
+
+class ElementDriver(Protocol):
+    """Port: speaks to one kind of element. Synchronous, with a mandatory deadline in seconds.
+
+    Raises kernel.errors.Unavailable when the element does not answer in time, and ElementRefused
+    (permanent) when it says no. All calls are safe to repeat.
+    """
+
+    def read(
+        self,
+        element: ElementView,
+        credentials: Credentials,
+        services: Sequence[ServiceId] | None,
+        *,
+        deadline_s: float,
+    ) -> Mapping[ServiceId, Fragment]:
+        """The fragments the element holds now, of these services or of all; one round trip."""
+        ...
+
+    def apply(
+        self, element: ElementView, credentials: Credentials, changes: Sequence[Change], *, deadline_s: float
+    ) -> tuple[str, ...]:
+        """All changes in one transaction of the element where it has transactions; returns the commands sent
+        with secrets masked. Raises StaleGeneration if the element holds a newer generation."""
+        ...
+
+    def running_config(self, element: ElementView, credentials: Credentials, *, deadline_s: float) -> str:
+        """The running configuration as text, for backup; secrets masked."""
+        ...
+
+    def restore(
+        self, element: ElementView, credentials: Credentials, config: str, *, deadline_s: float
+    ) -> None:
+        """Replace the running configuration by this text (rollback)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupView:
+    element_id: ElementId
+    revision: int
+    taken_at: datetime
+    sha256: str
+    cause: str
+
+
+class Reads(Protocol):
+    def intended(self, element_id: ElementId) -> Mapping[ServiceId, Fragment]:
+        """Every fragment the element should hold."""
+        ...
+
+    def intended_of(self, service_id: ServiceId) -> Mapping[ElementId, Fragment]: ...
+    def actual(
+        self, element_id: ElementId, services: Sequence[ServiceId] | None = None, *, deadline_s: float = 10.0
+    ) -> Mapping[ServiceId, Fragment]:
+        """Asks the element itself. Raises Unavailable: an unreachable element is unknown, not drifted."""
+        ...
+
+    def differences(
+        self, element_id: ElementId, services: Sequence[ServiceId] | None = None
+    ) -> Sequence[Difference]:
+        """Intended against actual, read from the element itself (services in flight included)."""
+        ...
+
+    def backups(self, element_id: ElementId) -> Sequence[BackupView]: ...
+    def backup_text(self, element_id: ElementId, revision: int) -> str | None: ...
+    def backup_diff(self, element_id: ElementId, old: int, new: int) -> str: ...
+
+
+class Commands(Protocol):
+    def intend(self, unit: Unit, element_id: ElementId, fragment: Fragment) -> bool:
+        """The element should hold this fragment. An older generation than the intended one changes nothing;
+        returns whether anything changed."""
+        ...
+
+    def withdraw(self, unit: Unit, element_id: ElementId, service_id: ServiceId, generation: int) -> bool:
+        """The element should hold nothing for this service any more."""
+        ...
+
+    def set_credentials(self, unit: Unit, element_id: ElementId, credentials: Credentials) -> None:
+        """Stored encrypted."""
+        ...
+
+
+class Apply(Protocol):
+    """The one apply path. Touches the world: called from workflow steps, never inside a transaction."""
+
+    def apply(
+        self, element_id: ElementId, services: Sequence[ServiceId], *, deadline_s: float
+    ) -> Mapping[ServiceId, ApplyOutcome]:
+        """Bring the element to its intended configuration for these services: take the element's lock, read
+        actual, apply the difference, read back and compare. Calls for one element that wait together are
+        applied together. Doing it again changes nothing and says `changed=False`."""
+        ...
+
+    def backup(self, element_id: ElementId, cause: str) -> BackupView:
+        """Fetch the running configuration; a new revision only if it differs."""
+        ...
+
+    def rollback(self, element_id: ElementId, revision: int) -> ApplyOutcome:
+        """Put a backed-up configuration back, and verify."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementConfigured(Event):
+    """An element was changed by us."""
+
+    aggregate: ClassVar[str] = "element_id"
+    element_id: ElementId
+    service_ids: tuple[ServiceId, ...]
+    at: datetime

@@ -1,0 +1,165 @@
+"""What others may know of crm: who the customers are, whom to bill, where they live, how to reach them.
+
+Personal data lives in crm only: events carry ids, and other components ask when they must show a name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar, Protocol
+
+from turnup.contracts.unit import Event, Unit
+from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressView:
+    id: AddressId
+    street: str
+    postcode: str
+    city: str
+    country: str
+    """ISO 3166-1 alpha-2."""
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerView:
+    id: CustomerId
+    number: str
+    party_id: PartyId
+    name: str
+    kind: str
+    """individual | organization"""
+    email: str | None
+    phone: str | None
+    language: str
+    status: str
+    """active | closed"""
+    legal_entity_id: LegalEntityId
+    brand_id: BrandId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    id: AccountId
+    number: str
+    customer_id: CustomerId
+    currency: str
+    time_zone: str
+    bill_cycle_day: int
+    """1-31, clamped to the month's length."""
+    tax_class: str
+    dunning_policy: str
+    legal_entity_id: LegalEntityId
+    brand_id: BrandId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAddress:
+    street: str
+    postcode: str
+    city: str
+    country: str
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCustomer:
+    """`external_id` (the id in the system it came from) makes creation idempotent."""
+
+    name: str
+    address: NewAddress
+    kind: str = "individual"
+    email: str | None = None
+    phone: str | None = None
+    language: str = "en"
+    legal_entity: str = "default"
+    brand: str = "default"
+    currency: str = "EUR"
+    time_zone: str = "Europe/Berlin"
+    bill_cycle_day: int = 1
+    tax_class: str = "standard"
+    dunning_policy: str = "standard"
+    number: str | None = None
+    account_number: str | None = None
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerOpened:
+    customer_id: CustomerId
+    account_id: AccountId
+    address_id: AddressId
+
+
+class Reads(Protocol):
+    def customer(self, customer_id: CustomerId) -> CustomerView | None: ...
+    def customers(self, customer_ids: Sequence[CustomerId]) -> Mapping[CustomerId, CustomerView]: ...
+    def account(self, account_id: AccountId) -> AccountView | None: ...
+    def account_by_number(self, number: str) -> AccountView | None: ...
+    def accounts_of(self, customer_id: CustomerId) -> Sequence[AccountView]: ...
+    def address(self, address_id: AddressId) -> AddressView | None: ...
+    def legal_entity(self, code: str) -> LegalEntityId | None: ...
+
+
+class Commands(Protocol):
+    def open_customer(self, unit: Unit, new: NewCustomer) -> CustomerOpened:
+        """Create party, customer, address, contact and billing account in one go."""
+        ...
+
+    def notify(
+        self, unit: Unit, customer_id: CustomerId, template: str, key: str, facts: Mapping[str, str]
+    ) -> None:
+        """Send a message by the customer's preferred channel, once per key (a durable step sends it)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerCreated(Event):
+    aggregate: ClassVar[str] = "customer_id"
+    customer_id: CustomerId
+    legal_entity_id: LegalEntityId
+    brand_id: BrandId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountOpened(Event):
+    """A billing account exists. Carries all that billing needs to know of it; no personal data."""
+
+    aggregate: ClassVar[str] = "account_id"
+    account_id: AccountId
+    customer_id: CustomerId
+    number: str
+    currency: str
+    time_zone: str
+    bill_cycle_day: int
+    tax_class: str
+    dunning_policy: str
+    legal_entity_id: LegalEntityId
+    brand_id: BrandId
+    opened_on: date
+    opening_balance_minor: int = 0
+    """Debt (+) or credit (-) taken over from a former system."""
+    billed_through: date | None = None
+    """Half-open end of what the former system billed; nothing before it is billed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one customer, already rendered."""
+
+    key: str
+    to: str
+    subject: str
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class MessageGateway(Protocol):
+    """Port: carries a message out of the house. Sending the same key again must be harmless."""
+
+    def send(self, message: Message) -> None: ...

@@ -1,0 +1,229 @@
+"""What others may know of provisioning: the desired and the proven state of every service.
+
+Activation, plan change, suspension, walled garden, resume, cease and drift repair are one mechanism:
+desired, actual, difference, apply, verify. "Active" is never assumed: configuration present, subscriber
+online and traffic seen are three facts, each with the instant it was last read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from turnup.contracts.catalog import ServiceSpec
+from turnup.contracts.configuration import ApplyOutcome
+from turnup.contracts.unit import Event, Unit
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
+
+
+class ServiceState(StrEnum):
+    RESERVED = "reserved"
+    AWAITING_EQUIPMENT = "configured_awaiting_equipment"
+    CONFIGURED = "configured"
+    ONLINE = "online"
+    ACCEPTED = "accepted"
+    SUSPENDED = "suspended"
+    CEASED = "ceased"
+
+
+class Management(StrEnum):
+    """Brownfield: how far Turnup may go with a service."""
+
+    OBSERVED = "observed"
+    ADOPTED = "adopted"
+    MANAGED = "managed"
+
+
+class Admission(StrEnum):
+    """What the network should let the subscriber do."""
+
+    FULL = "full"
+    WALLED = "walled"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFacts:
+    """The three facts, each None until seen: instants at which the network last proved it."""
+
+    configuration_present: bool | None = None
+    configuration_read_at: datetime | None = None
+    online: bool | None = None
+    online_changed_at: datetime | None = None
+    traffic_seen_at: datetime | None = None
+    speeds_kbps: tuple[int, int] | None = None
+    """(down, up) of the live session as last read from the network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceView:
+    id: ServiceId
+    number: str
+    product_id: ProductId
+    customer_id: CustomerId
+    account_id: AccountId
+    spec_code: str
+    state: ServiceState
+    management: Management
+    admission: Admission
+    generation: int
+    verified_generation: int
+    """Equal to `generation` when what should be is what is."""
+    characteristics: Mapping[str, str]
+    login: str
+    facts: ServiceFacts
+    site: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRequest:
+    """Design or redesign one service. Same content again: no new generation."""
+
+    service_id: ServiceId
+    product_id: ProductId
+    customer_id: CustomerId
+    account_id: AccountId
+    address_id: AddressId | None
+    spec: ServiceSpec
+    characteristics: Mapping[str, str]
+    admission: Admission = Admission.FULL
+    management: Management = Management.MANAGED
+    login: str | None = None
+    secret: str | None = None
+    """CHAP secret of a service taken over; None: a new one is made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realisation:
+    """What one run of plan/apply/verify found and did."""
+
+    service_id: ServiceId
+    generation: int
+    ok: bool
+    outcomes: tuple[ApplyOutcome, ...]
+    turnup_ms: float
+    device_ms: float
+    error: str | None = None
+    transient: bool = False
+
+
+class Reads(Protocol):
+    def service(self, service_id: ServiceId) -> ServiceView | None: ...
+    def service_by_number(self, number: str) -> ServiceView | None: ...
+    def service_by_login(self, login: str) -> ServiceView | None: ...
+    def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]: ...
+
+
+class Commands(Protocol):
+    def design(self, unit: Unit, request: ServiceRequest, resources: Mapping[str, str]) -> int:
+        """Set what the network should hold for it; returns the generation (raised only by change)."""
+        ...
+
+    def set_admission(self, unit: Unit, service_id: ServiceId, admission: Admission, reason: str) -> int:
+        """Full service, walled garden, or none (cease); returns the generation."""
+        ...
+
+    def record_realised(self, unit: Unit, realisation: Realisation) -> None:
+        """Note what apply proved; moves the service's state and emits its event."""
+        ...
+
+    def accept(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
+        """Someone accepts the service (spec with manual acceptance)."""
+        ...
+
+
+class Realise(Protocol):
+    """Touches the world: called from workflow steps only."""
+
+    def realise(self, service_id: ServiceId, *, deadline_s: float) -> Realisation:
+        """Bring every element to the service's desired state, verify on the elements, update a live session
+        (CoA, or Disconnect where the NAS needs it) and read it back. Elements in parallel."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEvent(Event):
+    """Common to all service events. `at` is the network's instant, not when we heard of it."""
+
+    aggregate: ClassVar[str] = "service_id"
+    service_id: ServiceId
+    product_id: ProductId
+    account_id: AccountId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfigured(ServiceEvent):
+    """Desired state verified on every element (first time: the service is ready)."""
+
+    generation: int
+    first: bool
+    awaiting_equipment: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFirstOnline(ServiceEvent):
+    """The subscriber's first session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccepted(ServiceEvent):
+    """Billing may start, if the policy waits for acceptance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSuspended(ServiceEvent):
+    """Walled garden verified on the network."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceResumed(ServiceEvent):
+    """Full service verified on the network again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCeased(ServiceEvent):
+    """Nothing is left of it on any element."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChanged(ServiceEvent):
+    """A change of plan or options is verified on the network."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftFound(Event):
+    aggregate: ClassVar[str] = "service_id"
+    service_id: ServiceId
+    element_id: ElementId
+    at: datetime
+
+
+class AaaGateway(Protocol):
+    """Port: live sessions on the NAS side (RFC 5176)."""
+
+    def change_authorization(
+        self,
+        nas: str,
+        username: str,
+        session_id: str | None,
+        down_kbps: int,
+        up_kbps: int,
+        walled: bool,  # noqa: FBT001
+        *,
+        deadline_s: float,
+    ) -> bool:
+        """CoA; True when the NAS acknowledged, False when it has no such session or cannot. Raises
+        Unavailable when it does not answer."""
+        ...
+
+    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool: ...
+
+    def session_speeds(self, nas: str, username: str, *, deadline_s: float) -> tuple[int, int] | None:
+        """(down, up) kbit/s of the live session as the NAS itself reports it; None when offline."""
+        ...
