@@ -1,0 +1,85 @@
+"""What a component hands to the house: its manifest, made by its `component.build`.
+
+The app writes out the constructor calls and plugs the manifests together; nothing is discovered by magic.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import Connection, MetaData
+
+from turnup.contracts.unit import Event
+from turnup.kernel.clock import Clock
+from turnup.runtime.clock import SharedClock
+from turnup.runtime.database import Database
+from turnup.runtime.durable import Durable, Workflow
+from turnup.runtime.events import Handler
+from turnup.runtime.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Something a component does every so often in the worker, by Turnup's clock; must bear repetition.
+
+    `run` gets nothing and opens its own units; exactly one worker runs a tick at a time.
+    """
+
+    name: str
+    every_s: float
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """A component's part of the database: SQLAlchemy metadata and what it cannot say (triggers, grants)."""
+
+    name: str
+    metadata: MetaData
+    ddl: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One component, wired: what it offers and what it wants to be called for."""
+
+    name: str
+    service: Any
+    schema: Schema | None = None
+    handlers: Mapping[type[Event], Handler] = field(default_factory=dict)
+    workflows: Sequence[Workflow] = ()
+    ticks: Sequence[Tick] = ()
+    routers: Sequence[APIRouter] = ()
+
+
+class Runtime:
+    """The machinery a component is built with. `durable` is set once all workflows are known."""
+
+    def __init__(self, database: Database, clock: SharedClock, settings: Any) -> None:
+        self.database = database
+        self.clock = clock
+        self.settings = settings
+        self._durable: Durable | None = None
+
+    def attach(self, durable: Durable) -> None:
+        self._durable = durable
+
+    @property
+    def durable(self) -> Durable:
+        if self._durable is None:
+            raise RuntimeError("the house is not assembled yet")
+        return self._durable
+
+    def unit(
+        self, component: str, actor: str, *, clock: Clock | None = None
+    ) -> AbstractContextManager[UnitOfWork]:
+        """Open one transaction of one component; the edge's only way."""
+        return self.database.unit(
+            component, clock=clock or self.clock, actor=actor, enqueue=self.durable.enqueue
+        )
+
+    def snapshot(self, component: str) -> AbstractContextManager[Connection]:
+        """A short read of one component's own schema."""
+        return self.database.snapshot(component)

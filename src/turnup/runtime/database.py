@@ -1,0 +1,93 @@
+"""The one PostgreSQL database: engine, a role and a schema per component, and units of work on it.
+
+Law 8: no foreign keys or joins across schemas. `unit` and `snapshot` run as the component's own role, which
+has rights on its own schema only, so that a stray join fails at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+from turnup.kernel.clock import Clock
+from turnup.runtime.unit_of_work import Enqueue, UnitOfWork
+
+_IDLE_IN_TRANSACTION_MS = 30_000
+"""A stopped process must not keep its row locks: PostgreSQL ends its session after this long."""
+
+_in_transaction: ContextVar[str | None] = ContextVar("turnup_in_transaction", default=None)
+
+
+class OutsideIoInTransaction(RuntimeError):
+    """A gateway was called while a unit of work was open (law 6). A bug, never the user's fault."""
+
+
+def refuse_in_transaction(what: str) -> None:
+    """Gateways call this first: raises OutsideIoInTransaction inside a unit of work."""
+    component = _in_transaction.get()
+    if component is not None:
+        raise OutsideIoInTransaction(f"{what} was called inside a transaction of {component}")
+
+
+def role_of(component: str) -> str:
+    """The PostgreSQL role that owns nothing but the rights on the component's schema."""
+    return f"turnup_{component}"
+
+
+class Database:
+    """An engine with Turnup's ways of opening transactions on it."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, application_name: str = "turnup") -> None:
+        self.url = url
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=5,
+            pool_pre_ping=False,
+            connect_args={
+                "application_name": application_name,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+                " -c timezone=UTC",
+            },
+        )
+
+    @contextmanager
+    def unit(self, component: str, *, clock: Clock, actor: str, enqueue: Enqueue) -> Iterator[UnitOfWork]:
+        """One transaction of one component: commits at the end, rolls back on any exception."""
+        with self.engine.begin() as connection, self._as_component(connection, component):
+            unit = UnitOfWork(connection, component, now=clock.now(), actor=actor, enqueue=enqueue)
+            yield unit
+            unit.flush()
+
+    @contextmanager
+    def unit_on(
+        self, session: Session, component: str, *, clock: Clock, actor: str, enqueue: Enqueue
+    ) -> Iterator[UnitOfWork]:
+        """The same on a session that somebody else commits (a durable transaction step)."""
+        connection = session.connection()
+        with self._as_component(connection, component):
+            unit = UnitOfWork(connection, component, now=clock.now(), actor=actor, enqueue=enqueue)
+            yield unit
+            unit.flush()
+
+    @contextmanager
+    def snapshot(self, component: str) -> Iterator[Connection]:
+        """A short read of one component's own schema."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT set_config('role', :role, true)"), {"role": role_of(component)})
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def _as_component(self, connection: Connection, component: str) -> Iterator[None]:
+        connection.execute(text("SELECT set_config('role', :role, true)"), {"role": role_of(component)})
+        token = _in_transaction.set(component)
+        try:
+            yield
+        finally:
+            _in_transaction.reset(token)
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,134 @@
+"""Tables of the runtime itself, schema `runtime`: event log, consumers, workers, leases, audit, idempotency.
+
+They know no business. Only the runtime writes them, as the connecting role: component roles have no
+rights here, a unit of work flushes its events after it has dropped the component's role.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+metadata = MetaData(schema="runtime")
+
+event = Table(
+    "event",
+    metadata,
+    Column("event_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("position", BigInteger, nullable=True),
+    Column("type", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("aggregate_id", UUID(as_uuid=True), nullable=False),
+    Column("aggregate_version", BigInteger, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("traceparent", Text, nullable=True),
+    UniqueConstraint("aggregate_id", "aggregate_version", name="event_aggregate_version"),
+    Index("event_position", "position", unique=True, postgresql_where=text("position IS NOT NULL")),
+    Index("event_unsequenced", "event_id", postgresql_where=text("position IS NULL")),
+)
+"""`position` is given by the sequencer after commit; consumers read by it, never by event_id."""
+
+aggregate = Table(
+    "aggregate",
+    metadata,
+    Column("aggregate_id", UUID(as_uuid=True), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+"""The row lock under which an aggregate's next event version is taken."""
+
+sequencer = Table(
+    "sequencer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("last_position", BigInteger, nullable=False),
+)
+"""One row; its lock makes one sequencer."""
+
+consumer = Table(
+    "consumer",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("consumer", Text, nullable=False),
+    Column("aggregate_id", UUID(as_uuid=True), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("consumer", "aggregate_id", "position"),
+)
+"""Events a consumer could not handle, and all later ones of the same aggregate, waiting behind it."""
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("heartbeat_at", DateTime(timezone=True), nullable=False),
+    Column("taken_over_by", Text, nullable=True),
+    Column("stopped_at", DateTime(timezone=True), nullable=True),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=True),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+"""Locks that outlive a transaction (a network element being configured). `token` rises with every holder."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("component", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", JSONB, nullable=True),
+    Column("after", JSONB, nullable=True),
+    Index("audit_subject", "subject"),
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("secret_hash", Text, nullable=False),
+    Column("scopes", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=True),
+    Column("revoked", Boolean, nullable=False, server_default=text("false")),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("offset_s", Float, nullable=False),
+)
+"""One row, used only with the setting `simulated_clock`: how far Turnup's time is ahead of the machine's."""
