@@ -71,8 +71,6 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write what was collected, as the connecting role. Called once, by the edge, just before commit."""
-        if not (self._events or self._starts or self._audits):
-            return
         self.connection.execute(text("RESET ROLE"))
         if self._events:
             append_events(
