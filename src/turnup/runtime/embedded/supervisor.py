@@ -65,8 +65,7 @@ class EmbeddedPostgres:
             cluster = Cluster(self._layout, binaries_for(account), account, self._ephemeral)
             watch = _Watch(cluster)
             try:
-                watch.begin()
-                yield attach(self._layout.data_dir)
+                yield watch.begin()
             finally:
                 watch.end()
         if self._ephemeral:
@@ -133,12 +132,17 @@ class _Watch:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="postgres-supervisor", daemon=True)
 
-    def begin(self) -> None:
+    def begin(self) -> ConnectionInfo:
         changed = self._cluster.prepare()
         if changed or not self._adopt():
             self._replace()
         self._write_state()
+        assert self._postmaster is not None
+        pid = self._postmaster.pid
         self._thread.start()
+        return ConnectionInfo(
+            self._layout.data_dir, self._layout.socket_dir(), self._cluster.binaries.version, pid, os.getpid()
+        )
 
     def end(self) -> None:
         self._ending.set()
