@@ -1,0 +1,1 @@
+"""Operations support: what exists, what should be configured, what works. Components never import each other."""
