@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 
 from turnup.contracts.catalog import ServiceSpec
 from turnup.contracts.configuration import ApplyOutcome
+from turnup.contracts.inventory import Reservation
 from turnup.contracts.unit import Event, Unit
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
 
@@ -104,6 +105,8 @@ class Realisation:
     outcomes: tuple[ApplyOutcome, ...]
     turnup_ms: float
     device_ms: float
+    speeds_kbps: tuple[int, int] | None = None
+    """(down, up) of the live session as the NAS reported it afterwards; None when offline."""
     error: str | None = None
     transient: bool = False
 
@@ -116,7 +119,7 @@ class Reads(Protocol):
 
 
 class Commands(Protocol):
-    def design(self, unit: Unit, request: ServiceRequest, resources: Mapping[str, str]) -> int:
+    def design(self, unit: Unit, request: ServiceRequest, reservation: Reservation) -> int:
         """Set what the network should hold for it; returns the generation (raised only by change)."""
         ...
 
@@ -130,6 +133,15 @@ class Commands(Protocol):
 
     def accept(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
         """Someone accepts the service (spec with manual acceptance)."""
+        ...
+
+    def adopt(self, unit: Unit, request: ServiceRequest, reservation: Reservation, at: datetime) -> None:
+        """A service that runs already (import): desired is what it has, nothing is sent, no event makes
+        anybody act. It counts as accepted since `at`."""
+        ...
+
+    def repair(self, unit: Unit, service_id: ServiceId, key: str) -> None:
+        """Apply the desired state again, durably; once per key. Never suspends or ceases."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""Operations support: what exists, what should be configured, what works. Components never import each other."""
+"""Operations support: what exists, what is configured, what works. Components never import each other."""

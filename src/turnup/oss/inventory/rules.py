@@ -1,4 +1,4 @@
-"""Verbs of inventory, pure: read a network document, count through a pool, follow the topology, find a site."""
+"""Verbs of inventory, pure: read a network document, count through pools, follow the topology."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -149,7 +149,9 @@ def _pool(path: str, row: Mapping[str, Any]) -> PoolDoc:
             prefixes.append(ip_network(str(prefix)))
         except ValueError as error:
             raise InvalidInput(
-                str(error), field=f"{path}.prefixes[{n}]", remedy="write the network address, e.g. 192.0.2.0/24"
+                str(error),
+                field=f"{path}.prefixes[{n}]",
+                remedy="write the network address, e.g. 192.0.2.0/24",
             ) from error
     wanted_version = 4 if kind == "ipv4" else 6
     default_length = {"ipv4": 32, "ipv6_wan": 64, "ipv6_pd": 56}[kind]
@@ -227,12 +229,12 @@ def elements_cut_off(
     return {element for element in access if element not in reached}
 
 
-def distance_km(
-    a: tuple[Decimal, Decimal], b: tuple[Decimal, Decimal]
-) -> float:
+def distance_km(a: tuple[Decimal, Decimal], b: tuple[Decimal, Decimal]) -> float:
     """Great-circle distance between (latitude, longitude) pairs in degrees."""
     lat1, lon1, lat2, lon2 = (math.radians(float(value)) for value in (*a, *b))
-    half = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    half = (
+        math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    )
     return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(half))
 
 

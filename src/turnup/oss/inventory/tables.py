@@ -109,6 +109,7 @@ holding = Table(
     Column("status", Text, nullable=False),
     Column("access_element_id", UUID(as_uuid=True)),
     Column("bng_element_id", UUID(as_uuid=True)),
+    Column("aaa_element_id", UUID(as_uuid=True)),
     Column("circuit_id", Text),
     Column("ont_serial", Text),
     Column("resources", JSONB, nullable=False),

@@ -1,0 +1,14 @@
+"""Wires inventory into the house."""
+
+from turnup.contracts import crm
+from turnup.oss.inventory import tables
+from turnup.oss.inventory.handlers import handlers
+from turnup.oss.inventory.service import Inventory
+from turnup.runtime.component import Component, Runtime, Schema
+
+SCHEMA = Schema(name="inventory", metadata=tables.metadata)
+
+
+def build(runtime: Runtime, customers: crm.Reads) -> Component:
+    service = Inventory(runtime, customers)
+    return Component(name="inventory", service=service, schema=SCHEMA, handlers=handlers(service))

@@ -1,0 +1,55 @@
+"""Nouns of provisioning: a service as it is designed, and what is known of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from turnup.contracts.catalog import ServiceSpec
+from turnup.contracts.provisioning import Admission, Management, ServiceFacts, ServiceState, ServiceView
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One customer-facing service. `resources` and `characteristics` are the design's inputs, by name."""
+
+    id: ServiceId
+    number: str
+    product_id: ProductId
+    customer_id: CustomerId
+    account_id: AccountId
+    address_id: AddressId | None
+    spec: ServiceSpec
+    state: ServiceState
+    management: Management
+    admission: Admission
+    generation: int
+    verified_generation: int
+    characteristics: Mapping[str, str]
+    resources: Mapping[str, str]
+    elements: Mapping[str, ElementId]
+    login: str
+    secret_sealed: str
+    facts: ServiceFacts
+    configured_at: datetime | None = None
+    first_online_at: datetime | None = None
+    accepted_at: datetime | None = None
+    reason: str | None = None
+
+    def view(self) -> ServiceView:
+        return ServiceView(
+            id=self.id,
+            number=self.number,
+            product_id=self.product_id,
+            customer_id=self.customer_id,
+            account_id=self.account_id,
+            spec_code=self.spec.code,
+            state=self.state,
+            management=self.management,
+            admission=self.admission,
+            generation=self.generation,
+            verified_generation=self.verified_generation,
+            characteristics=self.characteristics,
+            login=self.login,
+            facts=self.facts,
+        )

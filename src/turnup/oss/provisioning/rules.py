@@ -1,0 +1,171 @@
+"""Verbs of provisioning, pure: what each element should hold for a service, and what follows from a proof."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from turnup.contracts.catalog import RfsSpec
+from turnup.contracts.configuration import Fragment
+from turnup.contracts.provisioning import (
+    Admission,
+    Management,
+    Realisation,
+    ServiceAccepted,
+    ServiceCeased,
+    ServiceChanged,
+    ServiceConfigured,
+    ServiceEvent,
+    ServiceFirstOnline,
+    ServiceResumed,
+    ServiceState,
+    ServiceSuspended,
+)
+from turnup.kernel.errors import InvalidInput
+from turnup.oss.provisioning.model import Service
+
+FRAGMENT_KINDS = {"access": "access_service", "bng": "subscriber", "aaa": "aaa_subscriber"}
+_AAA_STATE = {Admission.FULL: "active", Admission.WALLED: "walled", Admission.NONE: "disabled"}
+
+
+def fragments(service: Service) -> dict[str, Fragment]:
+    """What the element of each role should hold for this service; nothing once it is ceased.
+
+    An access element gets its fragment as soon as there is a port, serial or not: the ONT may arrive last.
+    """
+    if service.admission is Admission.NONE:
+        return {}
+    return {rfs.element_role: _fragment(service, rfs) for rfs in service.spec.rfs}
+
+
+def _fragment(service: Service, rfs: RfsSpec) -> Fragment:
+    attributes = {
+        name: value
+        for name, source in rfs.attributes.items()
+        if (value := _resolve(service, rfs, name, source)) is not None
+    }
+    if rfs.element_role == "access" and "port" in attributes:
+        attributes["port"] = attributes["port"].partition("/")[2]
+    if rfs.element_role == "bng":
+        attributes["walled"] = "yes" if service.admission is Admission.WALLED else "no"
+    if rfs.element_role == "aaa":
+        attributes["state"] = _AAA_STATE[service.admission]
+        attributes["secret"] = service.secret_sealed
+    return Fragment(
+        service_id=service.id,
+        kind=FRAGMENT_KINDS[rfs.element_role],
+        attributes=attributes,
+        generation=service.generation,
+    )
+
+
+def _resolve(service: Service, rfs: RfsSpec, name: str, source: str) -> str | None:
+    """`char:NAME`, `res:KIND` or `const:VALUE`; None where a resource is not there (yet)."""
+    origin, _, key = source.partition(":")
+    if origin == "const":
+        return key
+    if origin == "res":
+        return service.resources.get(key)
+    if origin == "char":
+        if key == "login":
+            return service.login
+        if key not in service.characteristics:
+            raise InvalidInput(
+                f"the service has no characteristic {key!r}",
+                field=f"service.{service.spec.code}.rfs.{rfs.name}.attributes.{name}",
+                remedy="give the offering this characteristic with a default",
+            )
+        return service.characteristics[key]
+    raise InvalidInput(
+        f"{source!r} is not a source",
+        field=f"service.{service.spec.code}.rfs.{rfs.name}.attributes.{name}",
+        remedy="write char:NAME, res:KIND or const:VALUE",
+    )
+
+
+def awaits_equipment(service: Service) -> bool:
+    """Configured, but the ONT's serial is not known yet."""
+    wants_serial = any(
+        source == "res:ont_serial" for rfs in service.spec.rfs for source in rfs.attributes.values()
+    )
+    return wants_serial and "ont_serial" not in service.resources
+
+
+def after_realised(
+    service: Service, realisation: Realisation, now: datetime
+) -> tuple[Service, tuple[ServiceEvent, ...]]:
+    """The service as the proof leaves it, and what happened. A failed or outdated proof moves nothing."""
+    if not realisation.ok or realisation.generation != service.generation:
+        return service, ()
+    facts = replace(
+        service.facts,
+        configuration_present=service.admission is not Admission.NONE,
+        configuration_read_at=now,
+    )
+    proved = replace(service, verified_generation=realisation.generation, facts=facts)
+    if service.verified_generation == realisation.generation:
+        return proved, ()
+    if service.admission is Admission.NONE:
+        return replace(proved, state=ServiceState.CEASED), (_happened(ServiceCeased, service, now),)
+    if service.admission is Admission.WALLED:
+        event = _happened(ServiceSuspended, service, now, reason=service.reason or "")
+        if service.state is ServiceState.SUSPENDED:
+            return proved, ()
+        return replace(proved, state=ServiceState.SUSPENDED), (event,)
+    first = service.configured_at is None
+    proved = replace(proved, configured_at=service.configured_at or now)
+    proved = replace(proved, state=unsuspended_state(proved))
+    if first:
+        configured = _happened(
+            ServiceConfigured,
+            service,
+            now,
+            generation=realisation.generation,
+            first=True,
+            awaiting_equipment=awaits_equipment(service),
+        )
+        return proved, (configured,)
+    if service.state is ServiceState.SUSPENDED:
+        return proved, (_happened(ServiceResumed, service, now),)
+    return proved, (_happened(ServiceChanged, service, now, generation=realisation.generation),)
+
+
+E = TypeVar("E", bound=ServiceEvent)
+
+
+def _happened(kind: type[E], service: Service, at: datetime, **facts: Any) -> E:
+    return kind(
+        service_id=service.id, product_id=service.product_id, account_id=service.account_id, at=at, **facts
+    )
+
+
+def unsuspended_state(service: Service) -> ServiceState:
+    """The state of a configured service that may be used, from what has happened to it so far."""
+    if service.accepted_at is not None:
+        return ServiceState.ACCEPTED
+    if service.first_online_at is not None:
+        return ServiceState.ONLINE
+    return ServiceState.AWAITING_EQUIPMENT if awaits_equipment(service) else ServiceState.CONFIGURED
+
+
+def after_online(service: Service, at: datetime) -> tuple[Service, tuple[ServiceEvent, ...]]:
+    """A session of this service started at `at` (the network's instant)."""
+    facts = replace(service.facts, online=True, online_changed_at=at)
+    service = replace(service, facts=facts)
+    if service.first_online_at is not None or service.management is Management.OBSERVED:
+        return service, ()
+    service = replace(service, first_online_at=at)
+    events: tuple[ServiceEvent, ...] = (_happened(ServiceFirstOnline, service, at),)
+    if service.spec.acceptance == "on_first_online" and service.accepted_at is None:
+        service = replace(service, accepted_at=at)
+        events += (_happened(ServiceAccepted, service, at),)
+    if service.state not in (ServiceState.SUSPENDED, ServiceState.CEASED):
+        service = replace(service, state=unsuspended_state(service))
+    return service, events
+
+
+def session_rate(attributes: Mapping[str, str]) -> tuple[int, int] | None:
+    """(down, up) kbit/s that a live session should have, from the AAA fragment; None if it has none."""
+    if "down_kbps" not in attributes or "up_kbps" not in attributes:
+        return None
+    return int(attributes["down_kbps"]), int(attributes["up_kbps"])

@@ -1,0 +1,202 @@
+"""Making a service real: intent to configuration, apply and verify on every element, the live session after.
+
+Touches the world, so every call may come twice, late, or from a worker that lost its lease: the generation
+is the fencing token all the way down to the element.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
+
+from turnup.contracts import configuration, inventory
+from turnup.contracts.configuration import ApplyOutcome, Fragment
+from turnup.contracts.provisioning import AaaGateway, Admission, Management, Realisation
+from turnup.kernel.errors import NotFound, TurnupError, Unavailable
+from turnup.kernel.ids import ElementId, ServiceId
+from turnup.oss.provisioning import rules
+from turnup.oss.provisioning.model import Service
+from turnup.oss.provisioning.service import REALISE, Provisioning
+from turnup.runtime import faultpoint, telemetry
+from turnup.runtime.component import Runtime
+from turnup.runtime.durable import Run, Workflow
+
+DEADLINE_S = 15.0
+_RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
+_ACTOR = "workflow:provisioning"
+
+
+class NetworkRealiser:
+    """Implements contracts.provisioning.Realise."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provisioning: Provisioning,
+        intents: configuration.Commands,
+        intended: configuration.Reads,
+        path: configuration.Apply,
+        network: inventory.Reads,
+        aaa: AaaGateway,
+    ) -> None:
+        self._runtime = runtime
+        self._provisioning = provisioning
+        self._intents = intents
+        self._intended = intended
+        self._path = path
+        self._network = network
+        self._aaa = aaa
+        self._elements = ThreadPoolExecutor(max_workers=32, thread_name_prefix="element")
+
+    def realise(self, service_id: ServiceId, *, deadline_s: float = DEADLINE_S) -> Realisation:
+        """Bring every element to the service's desired state, verify there, update the live session, and
+        record what was proved. Transient trouble is reported, not raised."""
+        started = time.perf_counter()
+        service = self._provisioning.designed(service_id)
+        if service is None:
+            raise NotFound(f"no service {service_id}", field="service_id")
+        if service.management is Management.OBSERVED:
+            return _refused(service, "the service is only observed: take it over first")
+        with telemetry.span("provisioning.realise", service=service.number, generation=service.generation):
+            element_ids = self._intend(service)
+            faultpoint.reach("provisioning.intended")
+            outcomes = self._apply(service, element_ids, deadline_s)
+            faultpoint.reach("provisioning.applied")
+            session_error, speeds, session_ms = self._update_session(service, outcomes, deadline_s)
+            realisation = self._summary(service, outcomes, session_error, session_ms, started)
+            realisation = replace(realisation, speeds_kbps=speeds)
+            if realisation.ok:
+                with self._runtime.unit("provisioning", _ACTOR) as unit:
+                    self._provisioning.record_realised(unit, realisation)
+        total_ms = (time.perf_counter() - started) * 1000
+        return replace(realisation, turnup_ms=max(0.0, total_ms - realisation.device_ms))
+
+    def _intend(self, service: Service) -> list[ElementId]:
+        """Tell configuration what each element should hold; returns every element concerned, the ones that
+        held something before included."""
+        wanted = rules.fragments(service)
+        by_element: dict[ElementId, Fragment] = {
+            service.elements[role]: fragment for role, fragment in wanted.items() if role in service.elements
+        }
+        missing = [role for role in wanted if role not in service.elements]
+        if missing:
+            raise NotFound(
+                f"no element for role {', '.join(missing)}",
+                field="elements",
+                remedy="add one to the network document and reserve again",
+            )
+        before = self._intended.intended_of(service.id)
+        with self._runtime.unit("configuration", _ACTOR) as unit:
+            for element_id, fragment in by_element.items():
+                self._intents.intend(unit, element_id, fragment)
+            for element_id in before:
+                if element_id not in by_element:
+                    self._intents.withdraw(unit, element_id, service.id, service.generation)
+        return sorted({*by_element, *before})
+
+    def _apply(
+        self, service: Service, element_ids: Sequence[ElementId], deadline_s: float
+    ) -> list[ApplyOutcome]:
+        trace = telemetry.current_traceparent()
+
+        def one(element_id: ElementId) -> ApplyOutcome:
+            with telemetry.continue_trace(trace, "configuration.apply"):
+                return self._path.apply(element_id, [service.id], deadline_s=deadline_s)[service.id]
+
+        return list(self._elements.map(one, element_ids))
+
+    def _update_session(
+        self, service: Service, outcomes: Sequence[ApplyOutcome], deadline_s: float
+    ) -> tuple[str | None, tuple[int, int] | None, float]:
+        """A live session keeps its old rates until told: CoA, or Disconnect where the NAS needs it; then ask
+        the NAS. Returns (error, speeds read back, milliseconds waited)."""
+        if service.generation == 1 or not all(outcome.verified for outcome in outcomes):
+            return None, None, 0.0
+        bng = service.elements.get("bng")
+        element = self._network.element(bng) if bng else None
+        if element is None:
+            return None, None, 0.0
+        started = time.perf_counter()
+        try:
+            speeds = self._align_session(service, element.code, deadline_s)
+        except Unavailable as error:
+            return str(error), None, (time.perf_counter() - started) * 1000
+        return None, speeds, (time.perf_counter() - started) * 1000
+
+    def _align_session(self, service: Service, nas: str, deadline_s: float) -> tuple[int, int] | None:
+        live = self._aaa.session_speeds(nas, service.login, deadline_s=deadline_s)
+        if live is None:
+            return None
+        aaa = rules.fragments(service).get("aaa")
+        rate = rules.session_rate(aaa.attributes) if aaa else None
+        if service.admission is Admission.NONE or rate is None:
+            self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
+            return None
+        walled = service.admission is Admission.WALLED
+        if live == rate and not walled and service.facts.speeds_kbps == rate:
+            return live
+        changed = self._aaa.change_authorization(
+            nas, service.login, None, rate[0], rate[1], walled, deadline_s=deadline_s
+        )
+        if not changed:
+            self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
+            return None  # she re-authenticates by herself, and gets what the AAA server now says
+        read_back = self._aaa.session_speeds(nas, service.login, deadline_s=deadline_s)
+        if read_back is not None and read_back != rate:
+            raise Unavailable(f"{nas} acknowledged {rate} but the session runs at {read_back}")
+        return read_back
+
+    @staticmethod
+    def _summary(
+        service: Service,
+        outcomes: Sequence[ApplyOutcome],
+        session_error: str | None,
+        session_ms: float,
+        started: float,
+    ) -> Realisation:
+        failed = [outcome for outcome in outcomes if not outcome.verified]
+        error = "; ".join(f"{o.element}: {o.error or 'read back differs'}" for o in failed) or session_error
+        waited = max((outcome.device_ms for outcome in outcomes), default=0.0) + session_ms
+        return Realisation(
+            service_id=service.id,
+            generation=service.generation,
+            ok=not failed and session_error is None,
+            outcomes=tuple(outcomes),
+            turnup_ms=(time.perf_counter() - started) * 1000 - waited,
+            device_ms=waited,
+            error=error,
+            transient=all(outcome.transient for outcome in failed),
+        )
+
+
+def _refused(service: Service, reason: str) -> Realisation:
+    return Realisation(
+        service_id=service.id,
+        generation=service.generation,
+        ok=False,
+        outcomes=(),
+        turnup_ms=0.0,
+        device_ms=0.0,
+        error=reason,
+    )
+
+
+def workflows(realiser: NetworkRealiser) -> Sequence[Workflow]:
+    def realise(run: Run, service_id: str) -> None:
+        """Apply one service's desired state until it is proved; used for drift, late equipment, repairs."""
+        for delay_s in (*_RETRY_DELAYS_S, None):
+            result: Mapping[str, object] = run.world("realise", _realise_once, realiser, service_id)
+            if result["ok"] or not result["transient"] or delay_s is None:
+                break
+            run.sleep(delay_s)
+
+    return [Workflow(name=REALISE, function=realise, queue="orders")]
+
+
+def _realise_once(realiser: NetworkRealiser, service_id: str) -> Mapping[str, object]:
+    try:
+        done = realiser.realise(ServiceId(UUID(service_id)))
+    except TurnupError as error:
+        return {"ok": False, "transient": isinstance(error, Unavailable), "error": str(error)}
+    return {"ok": done.ok, "transient": done.transient, "error": done.error}
