@@ -1,0 +1,1 @@
+"""The business side: who buys, what is sold, what is ordered, what is billed."""
