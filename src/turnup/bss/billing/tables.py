@@ -27,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "billing"
+ROLE = "turnup_billing"
+"""The component's PostgreSQL role (runtime.database.role_of)."""
 metadata = MetaData(schema=SCHEMA)
 _INSTANT = DateTime(timezone=True)
 
@@ -188,9 +190,12 @@ bill_run_shard = Table(
     Column("invoices", Integer, nullable=False, server_default="0"),
     Column("parked", Integer, nullable=False, server_default="0"),
     Column("total_minor", BigInteger, nullable=False, server_default="0"),
-    Column("draft", LargeBinary),
+    Column("draft_invoices", LargeBinary),
+    Column("draft_lines", LargeBinary),
+    Column("draft_facts", LargeBinary),
+    Column("draft_moved", LargeBinary),
     CheckConstraint("state in ('pending', 'drafted', 'posted')", name="bill_run_shard_state"),
-    comment="draft: the frozen invoices and lines as Arrow IPC, dropped once posted",
+    comment="drafts are frozen frames as Arrow IPC, dropped once posted",
 )
 
 draft_invoice = Table(
@@ -269,6 +274,8 @@ invoice = Table(
     CheckConstraint("kind in ('bill', 'opening')", name="invoice_kind"),
     Index("invoice_by_account", "account_id", "invoice_date"),
     Index("invoice_by_number", "number"),
+    Index("invoice_credit", "account_id", postgresql_where=text("open_minor < 0")),
+    Index("invoice_due", "due_date", postgresql_where=text("open_minor > 0")),
     comment="posted documents only; nothing but open_minor ever changes. open < 0: credit still to be used",
 )
 
@@ -439,20 +446,12 @@ DDL: tuple[str, ...] = (
     _GUARD,
     *(_guard(table) for table in INSERT_ONLY),
     _ENSURE_MONTH,
+    *(f"revoke update, delete, truncate on billing.{table} from {ROLE}" for table in INSERT_ONLY),
+    f"revoke update, delete, truncate on billing.invoice from {ROLE}",
+    f"grant update (open_minor) on billing.invoice to {ROLE}",
+    f"grant execute on function billing.ensure_month(date) to {ROLE}",
 )
-"""Run once, in order, after the tables exist."""
+"""Run once, in order, after the tables exist and the component's role has its rights on them.
 
-
-def grants(role: str) -> tuple[str, ...]:
-    """What billing's PostgreSQL role may do: everything in its schema except changing what is insert-only.
-
-    Partitions get no grant of their own: rows enter through the parent, where the balance check stands.
-    """
-    changeable = [t.name for t in metadata.sorted_tables if t.name not in (*INSERT_ONLY, "invoice")]
-    return (
-        f"grant usage on schema billing to {role}",
-        *(f"grant select, insert on billing.{table} to {role}" for table in (*INSERT_ONLY, "invoice")),
-        f"grant update (open_minor) on billing.invoice to {role}",
-        *(f"grant select, insert, update, delete on billing.{table} to {role}" for table in changeable),
-        f"grant execute on function billing.ensure_month(date) to {role}",
-    )
+Partitions get no grant of their own: rows enter through the parent, where the balance check stands.
+"""

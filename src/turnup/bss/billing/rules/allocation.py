@@ -1,18 +1,41 @@
-"""Which open invoices an incoming amount settles."""
+"""Which open invoices incoming money and credit settle."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
 
 from turnup.bss.billing.model import OpenInvoice
 from turnup.kernel.ids import InvoiceId
 
 
-def oldest_first(amount_minor: int, invoices: Sequence[OpenInvoice]) -> tuple[tuple[InvoiceId, int], ...]:
-    """(invoice, minor units) pairs, oldest due date first; what is left over stays the account's credit."""
-    parts: list[tuple[InvoiceId, int]] = []
-    for invoice in sorted(invoices, key=lambda each: (each.due_date, each.id)):
-        part = min(amount_minor, invoice.open_minor)
-        if part <= 0:
-            continue
-        parts.append((invoice.id, part))
-        amount_minor -= part
-    return tuple(parts)
+@dataclass(frozen=True, slots=True)
+class CreditSource:
+    """Money not yet used: a payment, or an invoice that came out negative. `kind`: payment | invoice."""
+
+    kind: str
+    id: UUID
+    since: date
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    source: CreditSource
+    invoice_id: InvoiceId
+    amount_minor: int
+
+
+def oldest_first(sources: Sequence[CreditSource], invoices: Sequence[OpenInvoice]) -> tuple[Settlement, ...]:
+    """Oldest money settles the oldest due date first; what is left over stays the account's credit."""
+    open_minor = {each.id: each.open_minor for each in sorted(invoices, key=lambda i: (i.due_date, i.id))}
+    settled: list[Settlement] = []
+    for source in sorted(sources, key=lambda each: (each.since, each.id)):
+        left = source.left_minor
+        for invoice_id, due in open_minor.items():
+            part = min(left, due)
+            if part > 0:
+                settled.append(Settlement(source, invoice_id, part))
+                open_minor[invoice_id] -= part
+                left -= part
+    return tuple(settled)

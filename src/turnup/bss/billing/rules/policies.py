@@ -14,6 +14,7 @@ from turnup.bss.billing.model import (
     DunningPolicy,
     DunningStep,
     Granularity,
+    Policies,
     TaxPoint,
     TaxRate,
 )
@@ -21,6 +22,8 @@ from turnup.kernel.errors import InvalidInput
 from turnup.kernel.money import Rounding
 
 Document = Mapping[str, object]
+Snapshot = Mapping[str, Mapping[str, Document]]
+"""Documents by kind (billing, credit, dunning, tax) and code."""
 _UNITS = {"minute": 1, "hour": 60, "day": 24 * 60}
 _CHOICES: dict[str, type[StrEnum]] = {
     "granularity": Granularity,
@@ -28,6 +31,22 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "tax_point": TaxPoint,
     "allowance": Allowance,
 }
+
+
+def frozen_policies(snapshot: Snapshot) -> Policies:
+    """The policies of a snapshot; without a billing policy named `standard` the defaults hold."""
+    return Policies(
+        billing=billing_policy(snapshot.get("billing", {}).get("standard", {})),
+        credit={
+            code: credit_policy(doc, f"credit.{code}") for code, doc in snapshot.get("credit", {}).items()
+        },
+        dunning={
+            code: dunning_policy(doc, f"dunning.{code}") for code, doc in snapshot.get("dunning", {}).items()
+        },
+        tax=tuple(
+            rate for code, doc in snapshot.get("tax", {}).items() for rate in tax_rates(doc, f"tax.{code}")
+        ),
+    )
 
 
 def billing_policy(document: Document, path: str = "billing") -> BillingPolicy:
