@@ -399,8 +399,8 @@ begin
     from posted group by source_kind, source_id, currency, legal_entity_id
     having sum(amount_minor) <> 0 or count(*) < 2 limit 1;
   if found then
-    raise exception 'ledger transaction % % is out of balance by % %',
-      culprit.source_kind, culprit.source_id, culprit.off, culprit.currency using errcode = 'check_violation';
+    raise exception using errcode = 'check_violation', message = concat_ws(' ', 'ledger transaction',
+      culprit.source_kind, culprit.source_id, 'is out of balance by', culprit.off, culprit.currency);
   end if;
   return null;
 end $$
@@ -409,8 +409,8 @@ end $$
 _GUARD = """
 create function billing.refuse_change() returns trigger language plpgsql as $$
 begin
-  raise exception '%.% is insert-only; post a correction instead', tg_table_schema, tg_table_name
-    using errcode = 'insufficient_privilege';
+  raise exception using errcode = 'insufficient_privilege',
+    message = concat(tg_table_schema, '.', tg_table_name, ' is insert-only; post a correction instead');
 end $$
 """
 
@@ -424,8 +424,8 @@ begin
   foreach parent in array array['invoice_line', 'ledger_entry'] loop
     part := parent || to_char(first, '_YYYY_MM');
     if to_regclass('billing.' || part) is null then
-      execute format('create table billing.%I partition of billing.%I for values from (%L) to (%L)',
-        part, parent, first, (first + interval '1 month')::date);
+      execute concat('create table billing.', quote_ident(part), ' partition of billing.', quote_ident(parent),
+        ' for values from (', quote_literal(first), ') to (', quote_literal((first + interval '1 month')::date), ')');
     end if;
   end loop;
 end $$
