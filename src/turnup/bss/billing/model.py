@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from uuid import UUID
 
 from turnup.kernel.ids import AccountId, InvoiceId, ProductId, ServiceId
 from turnup.kernel.money import Rounding
@@ -193,6 +194,23 @@ class OpenInvoice:
     id: InvoiceId
     due_date: date
     open_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditSource:
+    """Money not yet used: a payment, or an invoice that came out negative. `kind`: payment | invoice."""
+
+    kind: str
+    id: UUID
+    since: date
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    source: CreditSource
+    invoice_id: InvoiceId
+    amount_minor: int
 
 
 @dataclass(frozen=True, slots=True)

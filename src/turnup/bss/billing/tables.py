@@ -418,14 +418,18 @@ end $$
 _ENSURE_MONTH = """
 create function billing.ensure_month(month date) returns void
   language plpgsql security definer set search_path = billing, pg_temp as $$
-declare parent text; part text; first date := date_trunc('month', month);
+declare
+  parent text; part text;
+  first date := date_trunc('month', month);
+  following date := first + interval '1 month';
+  bounds text := concat('(', quote_literal(first), ') to (', quote_literal(following), ')');
 begin
   perform pg_advisory_xact_lock(hashtext('billing.ensure_month'));
   foreach parent in array array['invoice_line', 'ledger_entry'] loop
     part := parent || to_char(first, '_YYYY_MM');
     if to_regclass('billing.' || part) is null then
-      execute concat('create table billing.', quote_ident(part), ' partition of billing.', quote_ident(parent),
-        ' for values from (', quote_literal(first), ') to (', quote_literal((first + interval '1 month')::date), ')');
+      execute concat('create table billing.', quote_ident(part),
+        ' partition of billing.', quote_ident(parent), ' for values from ', bounds);
     end if;
   end loop;
 end $$

@@ -1,4 +1,4 @@
-"""From what is owed to invoices: subtract what was billed before, tax, park, total, post.
+"""From what is owed to invoices: subtract what was billed before, tax, park, total.
 
 `bill` is the one way to an invoice. Preview calls it for one account, a run for a shard, and a second run
 finds nothing left to say.
@@ -169,23 +169,3 @@ def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines numbered from 1 within their invoice, oldest period first."""
     ordered = lines.sort("account_id", "period_from", "served_from", "kind", "agreement_id", "source_id")
     return ordered.with_columns(n=pl.int_range(1, pl.len() + 1).over("account_id")).select(LINE)
-
-
-def ledger_entries(invoices: pl.DataFrame) -> pl.DataFrame:
-    """Debit the receivable, credit revenue and tax: up to three entries per invoice, debit positive.
-
-    `invoices` carries `invoice_id`; an invoice without tax has no tax entry.
-    """
-    common = ["invoice_id", "legal_entity_id", "account_id", "currency", "invoice_date"]
-    sides = [
-        (1, "receivable", pl.col("total_minor")),
-        (2, "revenue", pl.col("net_minor") * -1),
-        (3, "tax", pl.col("tax_minor") * -1),
-    ]
-    entries = pl.concat(
-        [
-            invoices.select(*common, n=pl.lit(n), ledger_account=pl.lit(name), amount_minor=amount)
-            for n, name, amount in sides
-        ]
-    )
-    return entries.filter((pl.col("n") < 3) | (pl.col("amount_minor") != 0)).sort("invoice_id", "n")

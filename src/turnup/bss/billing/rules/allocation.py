@@ -1,29 +1,8 @@
 """Which open invoices incoming money and credit settle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
-from uuid import UUID
 
-from turnup.bss.billing.model import OpenInvoice
-from turnup.kernel.ids import InvoiceId
-
-
-@dataclass(frozen=True, slots=True)
-class CreditSource:
-    """Money not yet used: a payment, or an invoice that came out negative. `kind`: payment | invoice."""
-
-    kind: str
-    id: UUID
-    since: date
-    left_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    source: CreditSource
-    invoice_id: InvoiceId
-    amount_minor: int
+from turnup.bss.billing.model import CreditSource, OpenInvoice, Settlement
 
 
 def oldest_first(sources: Sequence[CreditSource], invoices: Sequence[OpenInvoice]) -> tuple[Settlement, ...]:

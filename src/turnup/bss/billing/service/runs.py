@@ -10,10 +10,10 @@ import json
 from datetime import date, datetime
 from uuid import UUID
 
-import polars as pl
-
-from turnup.bss.billing.frames.invoices import Draft, bill, ledger_entries
-from turnup.bss.billing.model import Policies, RunState, ShardState
+from turnup.bss.billing.frames.documents import fact_rows, identified, invoice_rows, ledger_rows, line_rows
+from turnup.bss.billing.frames.facts import Facts
+from turnup.bss.billing.frames.invoices import bill
+from turnup.bss.billing.model import RunState, ShardState
 from turnup.bss.billing.rules.policies import Snapshot, frozen_policies
 from turnup.bss.billing.service.settling import settle
 from turnup.bss.billing.store import facts, payments, runs
@@ -80,12 +80,10 @@ class BillRuns:
         if shard.state is not ShardState.PENDING:
             return
         run = self._run(unit, run_id)
-        draft = bill(
-            facts.read_facts(connection, runs.scope_of(run, shard)),
-            frozen_policies(run.policies),
-            run.bill_date,
-        )
-        runs.save_draft(connection, shard, _identified(draft))
+        found = Facts(**facts.read_facts(connection, runs.scope_of(run, shard), Facts.schemas()))
+        draft = bill(found, frozen_policies(run.policies), run.bill_date)
+        frames = runs.ShardFrames(identified(draft.invoices), draft.lines, draft.facts, draft.moved)
+        runs.save_draft(connection, shard, frames, draft.parked)
         run = self._run(unit, run_id, lock=True)
         if runs.totals(connection, run_id).drafted == run.shards:
             unit.start(NUMBER_RUN, f"{run_id}:number", str(run_id))
@@ -114,12 +112,13 @@ class BillRuns:
         run = self._run(unit, run_id)
         draft = runs.read_draft(connection, shard)
         policies = frozen_policies(run.policies)
-        runs.append_documents(
-            connection,
-            shard,
-            _documents(draft, policies, run.bill_date),
-            _entries(ledger_entries(draft.invoices), run.bill_date),
+        posted = runs.ShardFrames(
+            invoice_rows(draft.invoices, policies.billing, run.bill_date),
+            line_rows(draft.lines, draft.invoices, run.bill_date),
+            fact_rows(draft.facts, policies.billing),
+            draft.moved,
         )
+        runs.append_documents(connection, shard, posted, ledger_rows(draft.invoices, run.bill_date))
         runs.close_shard(connection, shard, draft.moved)
         for account_id in payments.accounts_with_credit(connection, shard.first, shard.last):
             settle(unit, account_id)
@@ -141,35 +140,3 @@ class BillRuns:
                 f"run {run_id} has no shard {n}", field="shard", remedy="see turnup bill run --json"
             )
         return shard
-
-
-def _identified(draft: Draft) -> Draft:
-    """Invoices with their derived ids: the same account and period is the same invoice, always."""
-    columns = draft.invoices.select("account_id", "period_from", "period_to").iter_rows()
-    ids = [str(derived_id("invoice", account, start, end, "bill", 0)) for account, start, end in columns]
-    invoices = draft.invoices.with_columns(pl.Series("invoice_id", ids, dtype=pl.String))
-    return Draft(invoices, draft.lines, draft.facts, draft.moved, draft.parked)
-
-
-def _documents(draft: Draft, policies: Policies, bill_date: date) -> Draft:
-    """The draft in the columns of the tables."""
-    month = pl.lit(bill_date.replace(day=1)).alias("posted_month")
-    number = pl.format(
-        "{}-{}", pl.lit(policies.billing.series), pl.col("number").cast(pl.String).str.zfill(8)
-    )
-    invoices = draft.invoices.with_columns(
-        month, number=number, kind=pl.lit("bill"), revision=pl.lit(0), open_minor="total_minor"
-    ).rename({"invoice_id": "id"})
-    lines = draft.lines.join(draft.invoices.select("account_id", "invoice_id"), on="account_id")
-    shared = draft.facts.with_columns(
-        granularity=pl.lit(policies.billing.granularity.value),
-        rounding=pl.lit(policies.billing.rounding.value),
-        tax_point=pl.lit(policies.billing.tax_point.value),
-    ).rename({"fact_key": "key"})
-    return Draft(invoices, lines.with_columns(month).drop("account_id"), shared, draft.moved, draft.parked)
-
-
-def _entries(entries: pl.DataFrame, bill_date: date) -> pl.DataFrame:
-    return entries.rename({"invoice_id": "source_id", "invoice_date": "posted_on"}).with_columns(
-        posted_month=pl.lit(bill_date.replace(day=1)), source_kind=pl.lit("invoice")
-    )

@@ -1,4 +1,4 @@
-"""Reads the facts of due accounts into frames (frames.facts says their columns)."""
+"""Reads the facts of due accounts into frames, their columns in the order of the schemas asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from uuid import UUID
 import polars as pl
 from sqlalchemy import Connection
 
-from turnup.bss.billing.frames.facts import Facts
 from turnup.bss.billing.store.bulk import read_frame
 
 
@@ -68,15 +67,16 @@ _QUERIES = {
 }
 
 
-def read_facts(connection: Connection, scope: Scope) -> Facts:
-    """Everything the invoices of these accounts are made of."""
+def read_facts(
+    connection: Connection, scope: Scope, schemas: Mapping[str, Mapping[str, type[pl.DataType]]]
+) -> dict[str, pl.DataFrame]:
+    """Everything the invoices of these accounts are made of, by the names of the schemas."""
     parameters = {
         "first": scope.first,
         "last": scope.last,
         "bill_date": scope.bill_date,
         "legal_entity_id": scope.legal_entity_id,
     }
-    schemas: Mapping[str, Mapping[str, type[pl.DataType]]] = Facts.schemas()
-    return Facts(
-        **{name: read_frame(connection, query, parameters, schemas[name]) for name, query in _QUERIES.items()}
-    )
+    return {
+        name: read_frame(connection, _QUERIES[name], parameters, schema) for name, schema in schemas.items()
+    }

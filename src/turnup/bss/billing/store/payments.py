@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from turnup.bss.billing.model import OpenInvoice
-from turnup.bss.billing.rules.allocation import CreditSource, Settlement
+from turnup.bss.billing.model import CreditSource, OpenInvoice, Settlement
 from turnup.bss.billing.store.bulk import execute, rows
 from turnup.kernel.ids import AccountId, InvoiceId
 

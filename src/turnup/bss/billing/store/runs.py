@@ -10,7 +10,6 @@ import polars as pl
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from turnup.bss.billing.frames.invoices import Draft
 from turnup.bss.billing.model import RunState, ShardState
 from turnup.bss.billing.store.bulk import append_frame, execute, frozen, read_frame, rows, thawed
 from turnup.bss.billing.store.facts import Scope
@@ -151,7 +150,19 @@ def scope_of(run: RunRow, shard: ShardRow) -> Scope:
     return Scope(shard.first, shard.last, run.bill_date, run.legal_entity_id)
 
 
-def save_draft(connection: Connection, shard: ShardRow, draft: Draft) -> None:
+@dataclass(frozen=True, slots=True)
+class ShardFrames:
+    """The frames of one shard on their way in or out."""
+
+    invoices: pl.DataFrame
+    lines: pl.DataFrame
+    facts: pl.DataFrame
+    moved: pl.DataFrame
+
+
+def save_draft(
+    connection: Connection, shard: ShardRow, draft: ShardFrames, parked_accounts: pl.DataFrame
+) -> None:
     """Freeze a shard's draft. `draft.invoices` carries `invoice_id`."""
     run = pl.lit(str(shard.run_id)).alias("run_id")
     number = pl.lit(shard.n).alias("shard")
@@ -162,7 +173,7 @@ def save_draft(connection: Connection, shard: ShardRow, draft: Draft) -> None:
             run, number, n=pl.int_range(pl.len()), invoice_id="invoice_id", legal_entity_id="legal_entity_id"
         ),
     )
-    append_frame(connection, "parked_account", draft.parked.select(run, "account_id", "reason"))
+    append_frame(connection, "parked_account", parked_accounts.select(run, "account_id", "reason"))
     execute(
         connection,
         """UPDATE billing.bill_run_shard SET state = 'drafted', invoices = %(invoices)s, parked = %(parked)s,
@@ -173,7 +184,7 @@ def save_draft(connection: Connection, shard: ShardRow, draft: Draft) -> None:
             "run": shard.run_id,
             "n": shard.n,
             "invoices": draft.invoices.height,
-            "parked": draft.parked.height,
+            "parked": parked_accounts.height,
             "total": int(draft.invoices["total_minor"].cast(pl.Int128).sum() or 0),
             "i": frozen(draft.invoices),
             "l": frozen(draft.lines),
@@ -224,7 +235,7 @@ def assign_numbers(connection: Connection, run: RunRow, series: str) -> int:
     )
 
 
-def read_draft(connection: Connection, shard: ShardRow) -> Draft:
+def read_draft(connection: Connection, shard: ShardRow) -> ShardFrames:
     """A frozen draft, its invoices with their number."""
     parts = rows(
         connection,
@@ -242,10 +253,12 @@ def read_draft(connection: Connection, shard: ShardRow) -> Draft:
         {"invoice_id": pl.String, "number": pl.Int64},
     )
     numbered = invoices.join(numbers, on="invoice_id").sort("account_id")
-    return Draft(numbered, lines, facts, moved, pl.DataFrame())
+    return ShardFrames(numbered, lines, facts, moved)
 
 
-def append_documents(connection: Connection, shard: ShardRow, draft: Draft, entries: pl.DataFrame) -> None:
+def append_documents(
+    connection: Connection, shard: ShardRow, draft: ShardFrames, entries: pl.DataFrame
+) -> None:
     """Post a shard: documents, lines with their derivations, ledger entries. `draft.invoices` is complete."""
     origin = [pl.lit(str(shard.run_id)).alias("run_id"), pl.lit(shard.n).alias("shard")]
     append_frame(connection, "run_fact", draft.facts.with_columns(*origin))
