@@ -2,8 +2,8 @@
 
     python -m benchmarks.bill_run --subscribers 100000 --json -
 
-A month of June for a made-up ISP: a monthly plan each (a fifth in advance), a static address for a third, a
-change of plan within the month for 12 %, a new connection within it for 2 %, an outage credit for 5 %, a
+A month of June for a made-up ISP: a monthly plan (a fifth in advance) and a router each, a static address
+for a third, a change of plan within the month for 12 %, a new connection for 2 %, an outage credit for 5 %, a
 usage plan with 30 daily records for 20 %, tax. PostgreSQL is the product's own embedded engine with durable
 commits; two processes take the shards, as two workers would. `seconds` runs from the start of the run to the
 last posted shard. `check` recomputes every invoice with the scalar test oracle, which shares no code with
@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -85,6 +86,7 @@ class Subscriber:
             found.append(
                 oracle.Agreement(self.id_of("plan"), service, "recurring", price, in_advance=advance)
             )
+        found.append(oracle.Agreement(self.id_of("router"), service, "recurring", 399_000_000))
         if i % 3 == 0:
             found.append(oracle.Agreement(self.id_of("static"), service, "recurring", 500_000_000))
         if i % 5 == 4:  # 20 % pay for traffic
@@ -137,42 +139,18 @@ class Subscriber:
 
 def load(database: Database, subscribers: int) -> None:
     """Write the ISP into billing's tables, as a year of events would have."""
-    entity, brand = derived_id("entity", "bench"), derived_id("brand", "bench")
     writers: dict[str, Callable[[Subscriber], Iterator[tuple[Any, ...]]]] = {
-        "account (id, number, customer_id, legal_entity_id, brand_id, currency, zone, cycle_day, tax_class,"
-        " dunning_policy, billed_through, next_bill_date, dirty_from)": lambda s: iter(
-            [
-                (s.id_of("account"), f"A{s.i}", s.id_of("customer"), entity, brand, "EUR", "Europe/Berlin", 1)
-                + ("standard", "standard", JUNE, BILL_DATE, s.reopened)
-            ]
-        ),
-        "service (id, account_id, product_id, billing_start)": lambda s: iter(
-            [(s.id_of("service"), s.id_of("account"), s.id_of("product"), "acceptance")]
-        ),
-        "billable_period (service_id, n, account_id, status, from_at, from_date, cause)": lambda s: iter(
-            [
-                (s.id_of("service"), 0, s.id_of("account"), "active", f"{s.served[0]} 08:00Z")
-                + (s.served[0], "accepted")
-            ]
-        ),
-        "agreement (id, account_id, product_id, service_id, revision, code, name, kind, amount_micro, currency,"
-        " tax_category, months, in_advance, unit, unit_octets, included_octets, credit_policy, from_at, to_at,"
-        " from_date, to_date)": _agreement_rows,
-        "usage (service_id, key, started_at, ended_at, used_on, octets)": lambda s: (
-            (service, f"{day}", f"{day} 00:00Z", f"{day} 23:59Z", day, octets)
-            for service, day, octets in s.usage
-        ),
-        "outage_credit (problem_id, service_id, account_id, started_at, ended_at, started_on, ended_on)": lambda s: (
-            (o.id, o.service, s.id_of("account"), f"{o.first_day} 04:00Z")
-            + (datetime.fromisoformat(f"{o.first_day}T04:00Z") + timedelta(seconds=o.seconds), o.first_day)
-            + (o.last_day,)
-            for o in s.outages
-        ),
+        "account": partial(_account_rows, derived_id("entity", "bench"), derived_id("brand", "bench")),
+        "service": _service_rows,
+        "billable_period": _time_rows,
+        "agreement": _agreement_rows,
+        "usage": _usage_rows,
+        "outage_credit": _outage_rows,
     }
     with database.engine.begin() as connection:
         cursor = connection.connection.cursor()
         for target, rows in writers.items():
-            with cursor.copy(f"COPY billing.{target} FROM STDIN") as copy:
+            with cursor.copy(f"COPY billing.{target} ({_COLUMNS[target]}) FROM STDIN") as copy:
                 for i in range(subscribers):
                     for row in rows(Subscriber(i)):
                         copy.write_row(row)
@@ -181,15 +159,52 @@ def load(database: Database, subscribers: int) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
+_COLUMNS = {
+    "account": "id, number, customer_id, legal_entity_id, brand_id, currency, zone, cycle_day, tax_class,"
+    " dunning_policy, billed_through, next_bill_date, dirty_from",
+    "service": "id, account_id, product_id, billing_start",
+    "billable_period": "service_id, n, account_id, status, from_at, from_date, cause",
+    "agreement": "id, account_id, product_id, service_id, revision, code, name, kind, amount_micro, currency,"
+    " tax_category, months, in_advance, unit, unit_octets, included_octets, credit_policy, from_at, to_at,"
+    " from_date, to_date",
+    "usage": "service_id, key, started_at, ended_at, used_on, octets",
+    "outage_credit": "problem_id, service_id, account_id, started_at, ended_at, started_on, ended_on",
+}
+
+
+def _account_rows(entity: UUID, brand: UUID, s: Subscriber) -> Iterator[tuple[Any, ...]]:
+    who = (s.id_of("account"), f"A{s.i}", s.id_of("customer"), entity, brand)
+    yield (*who, "EUR", "Europe/Berlin", 1, "standard", "standard", JUNE, BILL_DATE, s.reopened)
+
+
+def _service_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
+    yield s.id_of("service"), s.id_of("account"), s.id_of("product"), "acceptance"
+
+
+def _time_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
+    start, _ = s.served
+    yield s.id_of("service"), 0, s.id_of("account"), "active", f"{start} 08:00Z", start, "accepted"
+
+
 def _agreement_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
     for n, a in enumerate(s.agreements):
         usage = ("GB", a.unit_octets, a.included_octets) if a.kind == "usage" else (None, None, None)
-        yield (
-            (a.id, s.id_of("account"), s.id_of("product"), a.service, 1, f"c{n}", f"Charge {n}", a.kind)
-            + (a.price_micro, "EUR", a.category, a.months, a.in_advance, *usage, a.credit)
-            + tuple(day and f"{day} 00:00+02" for day in (a.start, a.end))
-            + (a.start, a.end)
-        )
+        what = (a.id, s.id_of("account"), s.id_of("product"), a.service, 1, f"c{n}", f"Charge {n}", a.kind)
+        price = (a.price_micro, "EUR", a.category, a.months, a.in_advance, *usage, a.credit)
+        instants = (day and f"{day} 00:00+02" for day in (a.start, a.end))
+        yield (*what, *price, *instants, a.start, a.end)
+
+
+def _usage_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
+    for service, day, octets in s.usage:
+        yield service, f"{day}", f"{day} 00:00Z", f"{day} 23:59Z", day, octets
+
+
+def _outage_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
+    for o in s.outages:
+        start = datetime.combine(o.first_day, datetime.min.time(), UTC) + timedelta(hours=4)
+        end = start + timedelta(seconds=o.seconds)
+        yield o.id, o.service, s.id_of("account"), start, end, o.first_day, o.last_day
 
 
 class _Worker:
@@ -295,8 +310,8 @@ def check(database: Database, subscribers: int) -> str:
             )
         }
         totals, numbered, lowest, highest = connection.execute(
-            text("""SELECT (SELECT sum(total_minor)::bigint FROM billing.invoice), count(*), min(number), max(number)
-                    FROM billing.invoice_number""")
+            text("""SELECT (SELECT sum(total_minor)::bigint FROM billing.invoice), count(*), min(number),
+                           max(number) FROM billing.invoice_number""")
         ).one()
     net = tax = invoices = 0
     for i in range(subscribers):
@@ -335,7 +350,8 @@ def main() -> None:
         with database.engine.connect() as connection:
             invoices, lines = connection.execute(
                 text(
-                    "SELECT (SELECT count(*) FROM billing.invoice), (SELECT count(*) FROM billing.invoice_line)"
+                    """SELECT (SELECT count(*) FROM billing.invoice),
+                              (SELECT count(*) FROM billing.invoice_line)"""
                 )
             ).one()
         seconds = figures.pop("seconds")

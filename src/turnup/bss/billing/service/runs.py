@@ -13,7 +13,7 @@ from uuid import UUID
 from turnup.bss.billing.frames.documents import fact_rows, identified, invoice_rows, ledger_rows, line_rows
 from turnup.bss.billing.frames.facts import Facts
 from turnup.bss.billing.frames.invoices import bill
-from turnup.bss.billing.model import RunState, ShardState
+from turnup.bss.billing.model import Granularity, RunState, ShardState
 from turnup.bss.billing.rules.policies import Snapshot, frozen_policies
 from turnup.bss.billing.service.settling import settle
 from turnup.bss.billing.store import facts, payments, runs
@@ -80,8 +80,9 @@ class BillRuns:
         if shard.state is not ShardState.PENDING:
             return
         run = self._run(unit, run_id)
-        found = Facts(**facts.read_facts(connection, runs.scope_of(run, shard), Facts.schemas()))
-        draft = bill(found, frozen_policies(run.policies), run.bill_date)
+        policies = frozen_policies(run.policies)
+        scope = runs.scope_of(run, shard, to_the_second=policies.billing.granularity is Granularity.SECOND)
+        draft = bill(Facts(**facts.read_facts(connection, scope, Facts.schemas())), policies, run.bill_date)
         frames = runs.ShardFrames(identified(draft.invoices), draft.lines, draft.facts, draft.moved)
         runs.save_draft(connection, shard, frames, draft.parked)
         run = self._run(unit, run_id, lock=True)

@@ -1,5 +1,6 @@
 """Reads the facts of due accounts into frames, their columns in the order of the schemas asked for."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -19,10 +20,13 @@ class Scope:
     last: UUID
     bill_date: date
     legal_entity_id: UUID | None = None
+    to_the_second: bool = False
+    """Read instants too (they cost time and only proration by seconds needs them)."""
 
 
-# `since`: the day from which an account is looked at again. Late facts reach back, and what they touch is a
-# whole charge period, so usage and outages of reopened accounts are read from a month before.
+# [x] stands for an instant in Unix seconds. `since`: the day from which an account is looked at again. Late
+# facts reach back, and what they touch is a whole charge period, so usage and outages of reopened accounts are
+# read from a month before.
 _DUE = """
     SELECT a.*, least(a.billed_through, a.dirty_from) AS since,
            least(a.billed_through, a.dirty_from - 31) AS facts_since
@@ -37,13 +41,12 @@ _QUERIES = {
     "agreements": f"""
         SELECT g.id, g.account_id, g.service_id, g.kind, g.amount_micro, g.currency, g.tax_category, g.months,
                g.in_advance::text, g.unit_octets, g.included_octets, g.credit_policy, g.from_date, g.to_date,
-               extract(epoch FROM g.from_at)::bigint, extract(epoch FROM g.to_at)::bigint
+               [g.from_at], [g.to_at]
         FROM billing.agreement g JOIN ({_DUE}) a ON a.id = g.account_id
         WHERE (g.to_at > g.from_at) IS NOT FALSE
           AND (g.to_date IS NULL OR a.dirty_from IS NOT NULL OR g.to_date > a.billed_through - 62)""",
     "times": f"""
-        SELECT t.service_id, t.status, t.from_date, t.to_date, extract(epoch FROM t.from_at)::bigint,
-               extract(epoch FROM t.to_at)::bigint
+        SELECT t.service_id, t.status, t.from_date, t.to_date, [t.from_at], [t.to_at]
         FROM billing.billable_period t JOIN ({_DUE}) a ON a.id = t.account_id""",
     "usage": f"""
         SELECT u.service_id, u.used_on, u.octets
@@ -77,6 +80,8 @@ def read_facts(
         "bill_date": scope.bill_date,
         "legal_entity_id": scope.legal_entity_id,
     }
+    instant = r"extract(epoch FROM \1)::bigint" if scope.to_the_second else "NULL::bigint"
     return {
-        name: read_frame(connection, _QUERIES[name], parameters, schema) for name, schema in schemas.items()
+        name: read_frame(connection, re.sub(r"\[([a-z._]+)\]", instant, _QUERIES[name]), parameters, schema)
+        for name, schema in schemas.items()
     }

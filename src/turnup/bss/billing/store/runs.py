@@ -146,8 +146,8 @@ def lock_shard(connection: Connection, run_id: UUID, n: int) -> ShardRow | None:
     return ShardRow(run, number, first, last, ShardState(state))
 
 
-def scope_of(run: RunRow, shard: ShardRow) -> Scope:
-    return Scope(shard.first, shard.last, run.bill_date, run.legal_entity_id)
+def scope_of(run: RunRow, shard: ShardRow, *, to_the_second: bool) -> Scope:
+    return Scope(shard.first, shard.last, run.bill_date, run.legal_entity_id, to_the_second)
 
 
 @dataclass(frozen=True, slots=True)
