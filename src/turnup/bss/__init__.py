@@ -1,1 +1,1 @@
-"""Business support: who buys, what is sold, what is ordered, what is owed. Components never import each other."""
+"""The business side: who buys, what is sold, what is ordered, what is billed."""

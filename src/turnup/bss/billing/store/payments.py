@@ -1,0 +1,131 @@
+"""Payments, what they settle, and what an account still owes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from turnup.bss.billing.model import CreditSource, OpenInvoice, Settlement
+from turnup.bss.billing.store.bulk import execute, rows
+from turnup.kernel.ids import AccountId, InvoiceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """`source_key` makes it count once; `account_id` None: nobody knows yet whose it is, see `reason`."""
+
+    id: UUID
+    account_id: UUID | None
+    legal_entity_id: UUID | None
+    amount_minor: int
+    currency: str
+    method: str
+    reference: str
+    received_on: date
+    source_key: str
+    reason: str = ""
+
+
+def insert_payment(connection: Connection, new: NewPayment) -> bool:
+    """False if a payment with this source key is there already."""
+    return bool(
+        execute(
+            connection,
+            """INSERT INTO billing.payment (id, account_id, legal_entity_id, amount_minor, currency, method,
+                   reference, received_on, source_key, state, reason, unallocated_minor)
+               VALUES (%(id)s, %(account)s, %(entity)s, %(amount)s, %(currency)s, %(method)s, %(reference)s,
+                   %(on)s, %(key)s, %(state)s, %(reason)s, %(amount)s) ON CONFLICT (source_key) DO NOTHING""",
+            {
+                "id": new.id,
+                "account": new.account_id,
+                "entity": new.legal_entity_id,
+                "amount": new.amount_minor,
+                "currency": new.currency,
+                "method": new.method,
+                "reference": new.reference,
+                "on": new.received_on,
+                "key": new.source_key,
+                "state": "matched" if new.account_id else "unmatched",
+                "reason": new.reason,
+            },
+        )
+    )
+
+
+def payment_content(connection: Connection, source_key: str) -> tuple[UUID, UUID | None, int, str]:
+    """(id, account, amount, currency) of the payment with this key."""
+    found = rows(
+        connection,
+        "SELECT id, account_id, amount_minor, currency FROM billing.payment WHERE source_key = %(key)s",
+        {"key": source_key},
+    )
+    payment_id, account_id, amount, currency = found[0]
+    return payment_id, account_id, amount, currency
+
+
+def accounts_with_credit(connection: Connection, first: UUID, last: UUID) -> list[AccountId]:
+    """Accounts of a range that have money left over from payments or negative invoices."""
+    found = rows(
+        connection,
+        """SELECT account_id FROM billing.payment
+           WHERE unallocated_minor > 0 AND account_id BETWEEN %(first)s AND %(last)s
+           UNION SELECT account_id FROM billing.invoice
+           WHERE open_minor < 0 AND account_id BETWEEN %(first)s AND %(last)s ORDER BY 1""",
+        {"first": first, "last": last},
+    )
+    return [AccountId(row[0]) for row in found]
+
+
+def lock_open_items(
+    connection: Connection, account_id: AccountId
+) -> tuple[list[CreditSource], list[OpenInvoice]]:
+    """What an account has left over and what it owes; the account is locked until the transaction ends."""
+    one = {"account": account_id}
+    rows(connection, "SELECT id FROM billing.account WHERE id = %(account)s FOR UPDATE", one)
+    sources = rows(
+        connection,
+        """SELECT 'payment', id, received_on, unallocated_minor FROM billing.payment
+           WHERE account_id = %(account)s AND unallocated_minor > 0
+           UNION ALL SELECT 'invoice', id, invoice_date, -open_minor FROM billing.invoice
+           WHERE account_id = %(account)s AND open_minor < 0""",
+        one,
+    )
+    owed = rows(
+        connection,
+        """SELECT id, due_date, open_minor FROM billing.invoice
+           WHERE account_id = %(account)s AND open_minor > 0""",
+        one,
+    )
+    return [CreditSource(*row) for row in sources], [
+        OpenInvoice(InvoiceId(row[0]), row[1], row[2]) for row in owed
+    ]
+
+
+def record_settlements(connection: Connection, settled: Sequence[Settlement], now: datetime) -> None:
+    for each in settled:
+        facts = {
+            "kind": each.source.kind,
+            "source": each.source.id,
+            "invoice": each.invoice_id,
+            "amount": each.amount_minor,
+            "now": now,
+        }
+        execute(
+            connection,
+            """INSERT INTO billing.allocation (source_kind, source_id, invoice_id, amount_minor, at)
+               VALUES (%(kind)s, %(source)s, %(invoice)s, %(amount)s, %(now)s)""",
+            facts,
+        )
+        execute(
+            connection,
+            "UPDATE billing.invoice SET open_minor = open_minor - %(amount)s WHERE id = %(invoice)s",
+            facts,
+        )
+        spent = (
+            "UPDATE billing.payment SET unallocated_minor = unallocated_minor - %(amount)s"
+            if each.source.kind == "payment"
+            else "UPDATE billing.invoice SET open_minor = open_minor + %(amount)s"
+        )
+        execute(connection, f"{spent} WHERE id = %(source)s", facts)
