@@ -121,7 +121,7 @@ class _Exchange(asyncio.DatagramProtocol):
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        request, answer = self._waiting.get(data[1] if len(data) > 20 else -1, (None, None))
+        request, answer = self._waiting.get(data[1] if len(data) >= 20 else -1, (None, None))
         if request is None or answer is None or answer.done():
             return
         try:
