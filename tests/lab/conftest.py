@@ -16,12 +16,17 @@ import psycopg
 import pytest
 import yaml
 
+from turnup.lab.aaa import create_schema
 from turnup.lab.client import LabProcess
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "network.yaml"
-SERVICE = "set service {key} port pon-0/1/{pon} vlan {vlan} ont-serial {serial} down-kbps {down} up-kbps {up} generation 1"
+SERVICE = (
+    "set service {key} port pon-0/1/{pon} vlan {vlan} ont-serial {serial}"
+    " down-kbps {down} up-kbps {up} generation 1"
+)
 SUBSCRIBER = (
-    "set subscriber {key} username {user} access olt1/pon-0/1/{pon}/{vlan} down-kbps {down} up-kbps {up} generation 1"
+    "set subscriber {key} username {user} access olt1/pon-0/1/{pon}/{vlan}"
+    " down-kbps {down} up-kbps {up} generation 1"
 )
 
 
@@ -47,7 +52,8 @@ def database_url() -> Iterator[str]:
     data = home / "data"
     quiet = {"user": owner, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": home}
     subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust",
+         "--no-sync", "-E", "UTF8", "--locale=C"],
         check=True, **quiet,
     )  # fmt: skip
     server = subprocess.Popen(
@@ -57,6 +63,8 @@ def database_url() -> Iterator[str]:
     url = f"postgresql://postgres@/postgres?host={home}"
     try:
         _wait_until_ready(url)
+        create_schema(url)
+        create_schema(url)  # safe to run again
         yield url
     finally:
         server.terminate()
@@ -92,9 +100,9 @@ def network_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def lab(network_file: Path, tmp_path: Path, database_url: str) -> Iterator[LabProcess]:
     """A lab of its own for each test, with an emptied AAA database."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("TRUNCATE aaa.subscriber, aaa.accounting, aaa.reject")
     with LabProcess(network_file, tmp_path / "state", database_url) as running:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("TRUNCATE aaa.subscriber, aaa.accounting, aaa.reject")
         yield running
 
 
@@ -140,18 +148,34 @@ class Line:
     tlos: Tlos
 
     def provision(
-        self, key: str = "S1", pon: int = 3, vlan: int = 101, down: int = 300_000, up: int = 50_000, state: str = "active"
+        self,
+        key: str = "S1",
+        pon: int = 3,
+        vlan: int = 101,
+        down: int = 300_000,
+        up: int = 50_000,
+        state: str = "active",
     ) -> None:
         """AAA, OLT and BNG hold the subscriber `KEY@isp` with address 192.0.2.VLAN-100."""
         user = f"{key}@isp"
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute(
-                "INSERT INTO aaa.subscriber (username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps, state)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (username) DO UPDATE SET state = excluded.state",
+                "INSERT INTO aaa.subscriber"
+                " (username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps, state)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (username) DO UPDATE SET state = excluded.state",
                 (user, "pw-" + key, f"192.0.2.{vlan - 100}", f"2001:db8:0:{vlan:x}::/64",
                  f"2001:db8:1:{vlan - 100:x}00::/56", down, up, state),
             )  # fmt: skip
-        words = {"key": key, "pon": pon, "vlan": vlan, "serial": "ONT" + key, "down": down, "up": up, "user": user}
+        words = {
+            "key": key,
+            "pon": pon,
+            "vlan": vlan,
+            "serial": "ONT" + key,
+            "down": down,
+            "up": up,
+            "user": user,
+        }
         for device, form in (("olt1", SERVICE), ("bng1", SUBSCRIBER)):
             answer = self.tlos(self.lab, device, "configure", form.format(**words), "commit", "exit", "save")
             assert answer.status == 0, answer.text
@@ -170,7 +194,9 @@ class Line:
 
     def accounting(self, *columns: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.database_url) as connection:
-            return connection.execute(f"SELECT {', '.join(columns)} FROM aaa.accounting ORDER BY id").fetchall()
+            return connection.execute(
+                f"SELECT {', '.join(columns)} FROM aaa.accounting ORDER BY id"
+            ).fetchall()
 
     def until_accounted(self, status: str, count: int = 1) -> None:
         self.lab.client.wait_for(lambda _: self.accounting("status").count((status,)) >= count)

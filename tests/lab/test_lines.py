@@ -1,5 +1,6 @@
-"""A subscriber's line over real RADIUS, SSH and PostgreSQL: what brings it up, and everything that breaks it."""
+"""A subscriber's line over real RADIUS, SSH and PostgreSQL: what brings it up and what breaks it."""
 
+import psycopg
 import pytest
 
 CONF = ("configure",)
@@ -36,7 +37,9 @@ def test_a_whole_line_comes_online_with_the_rows_addresses_and_rates(line, lab, 
         ("bng1", "set subscriber S1 access olt1/pon-0/1/3/500", "no subscriber on the bng"),
     ],
 )
-def test_wrong_configuration_drops_the_session_and_the_right_one_brings_it_back(line, lab, tlos, device, change, reason):
+def test_wrong_configuration_drops_the_session_and_the_right_one_brings_it_back(
+    line, lab, tlos, device, change, reason
+):
     line.provision()
     line.plug()
     line.until("online")
@@ -101,8 +104,6 @@ def test_a_dead_bng_says_nothing_and_after_boot_accounting_on(line, lab):
 
 
 def test_aaa_rejects_unknown_wrong_and_disabled_and_notes_why(line, lab, database_url):
-    import psycopg
-
     line.provision("S1", pon=1, vlan=101)
     line.plug("S1", pon=1, password="wrong")
     line.until("rejected", "S1", reason="wrong password")
@@ -114,7 +115,9 @@ def test_aaa_rejects_unknown_wrong_and_disabled_and_notes_why(line, lab, databas
         connection.execute("DELETE FROM aaa.subscriber WHERE username = 'S3@isp'")
         line.plug("S3", pon=4)
         line.until("rejected", "S3", reason="unknown subscriber")
-        reasons = dict(connection.execute("SELECT username, max(reason) FROM aaa.reject GROUP BY 1").fetchall())
+        reasons = dict(
+            connection.execute("SELECT username, max(reason) FROM aaa.reject GROUP BY 1").fetchall()
+        )
     assert reasons == {
         "S1@isp": "wrong password", "S2@isp": "subscriber disabled", "S3@isp": "unknown subscriber",
     }  # fmt: skip
@@ -158,8 +161,10 @@ def test_traffic_obeys_the_narrowest_rate_and_counts_on_every_port(line, lab, tl
     assert hour_up <= after["up_octets"] - before["up_octets"] < hour_up * 1.01
     lab.client.interim(username="S1@isp")
     line.until_accounted("interim")
-    ((status, up, down, seconds),) = [
-        row for row in line.accounting("status", "input_octets", "output_octets", "session_time_s") if row[0] == "interim"
+    ((_status, up, down, seconds),) = [
+        row
+        for row in line.accounting("status", "input_octets", "output_octets", "session_time_s")
+        if row[0] == "interim"
     ]
     assert down >= after["down_octets"] > 2**32  # Gigawords were folded in
     assert up >= after["up_octets"] and seconds >= 3600
@@ -186,5 +191,7 @@ def test_clear_session_makes_the_cpe_dial_again(line, lab, tlos):
     line.plug()
     first = line.until("online")["session"]["session"]
     assert tlos(lab, "bng1", "clear session S1@isp").text == "cleared 1\n"
-    lab.client.wait_for(lambda client: (client.cpe(name="S1")["session"] or {}).get("session", first) != first)
+    lab.client.wait_for(
+        lambda client: (client.cpe(name="S1")["session"] or {}).get("session", first) != first
+    )
     assert tlos(lab, "bng1", "clear session nobody").text == "% Error: not found: session nobody\n"

@@ -14,6 +14,9 @@ import asyncssh
 from turnup.lab.cli import CliSession, Reply, split_batch
 from turnup.lab.device import Device
 
+ANSWER_LEAVES_S = 0.01
+"""How long an answer is given to leave before the power goes."""
+
 
 class _Server(asyncssh.SSHServer):
     """One SSH connection to a device."""
@@ -129,7 +132,7 @@ class _Session(asyncssh.SSHServerSession[str]):
         if out:
             self._chan.write("\n".join([*out, ""]))
         self._chan.exit(1 if failed else 0)
-        await self._afterwards(after)
+        self._afterwards(after)
 
     async def _shell(self) -> None:
         self._chan.write(self._cli.prompt)
@@ -143,15 +146,16 @@ class _Session(asyncssh.SSHServerSession[str]):
             if reply.close:
                 self._cli.close()
                 self._chan.exit(0)
-            await self._afterwards(reply)
+            self._afterwards(reply)
             if reply.close:
                 return
         self._chan.exit(0)
 
-    async def _afterwards(self, reply: Reply | None) -> None:
+    @staticmethod
+    def _afterwards(reply: Reply | None) -> None:
+        """Do what comes after the answer, whether or not the caller waits for it."""
         if reply is not None and reply.then is not None:
-            await asyncio.sleep(0.01)  # let the answer leave before the power goes
-            asyncio.get_running_loop().call_soon(reply.then)
+            asyncio.get_running_loop().call_later(ANSWER_LEAVES_S, reply.then)
 
 
 def host_key(state_dir: Path, name: str) -> asyncssh.SSHKey:
