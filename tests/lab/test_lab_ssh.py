@@ -5,7 +5,6 @@ import time
 
 import asyncssh
 import pytest
-from conftest import connect
 
 SET = "set service {key} port pon-0/1/1 vlan {vlan} down-kbps 10 up-kbps 10 generation 1"
 ONE, TWO = SET.format(key="A", vlan=11), SET.format(key="B", vlan=12)
@@ -26,7 +25,7 @@ def test_echo_marks_each_command_in_a_batch(bare_lab, tlos):
     assert text.splitlines()[1] == "olt1> show port pon-0/1/0" and text.splitlines()[-1] == "olt1# exit"
 
 
-def test_an_interactive_shell_has_a_steady_prompt_and_keeps_going_after_errors(bare_lab):
+def test_an_interactive_shell_has_a_steady_prompt_and_keeps_going_after_errors(bare_lab, connect):
     async def talk() -> str:
         async with connect(bare_lab, "olt1") as connection, connection.create_process() as shell:
             shell.stdin.write("terminal length 0\nconfigure\nnonsense\n" + ONE + "\ncommit\nexit\nexit\n")
@@ -38,7 +37,7 @@ def test_an_interactive_shell_has_a_steady_prompt_and_keeps_going_after_errors(b
     )
 
 
-def test_a_terminal_may_switch_echo_off(bare_lab):
+def test_a_terminal_may_switch_echo_off(bare_lab, connect):
     async def talk() -> str:
         async with connect(bare_lab, "olt1") as conn, conn.create_process(term_type="vt100") as shell:
             await shell.stdout.readuntil("> ")
@@ -52,7 +51,7 @@ def test_a_terminal_may_switch_echo_off(bare_lab):
     assert "show port" not in asyncio.run(talk())
 
 
-def test_wrong_passwords_and_wrong_host_keys_are_refused(bare_lab):
+def test_wrong_passwords_and_wrong_host_keys_are_refused(bare_lab, connect):
     async def attempt(password: str) -> None:
         async with connect(bare_lab, "olt1", password=password):
             pass
@@ -63,7 +62,7 @@ def test_wrong_passwords_and_wrong_host_keys_are_refused(bare_lab):
     assert len(set(keys.values())) == 3
 
 
-def test_a_lock_dies_with_its_connection_and_the_candidate_with_it(bare_lab, tlos):
+def test_a_lock_dies_with_its_connection_and_the_candidate_with_it(bare_lab, connect):
     async def talk() -> str:
         async with connect(bare_lab, "olt1") as holder:
             shell = await holder.create_process()

@@ -103,7 +103,7 @@ def test_a_dead_bng_says_nothing_and_after_boot_accounting_on(line, lab):
     assert len(set(idents)) == 2
 
 
-def test_aaa_rejects_unknown_wrong_and_disabled_and_notes_why(line, lab, database_url):
+def test_aaa_rejects_unknown_wrong_and_disabled_and_notes_why(line, lab, aaa_database):
     line.provision("S1", pon=1, vlan=101)
     line.plug("S1", pon=1, password="wrong")
     line.until("rejected", "S1", reason="wrong password")
@@ -111,7 +111,7 @@ def test_aaa_rejects_unknown_wrong_and_disabled_and_notes_why(line, lab, databas
     line.plug("S2", pon=2)
     line.until("rejected", "S2", reason="subscriber disabled")
     line.provision("S3", pon=4, vlan=103)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(aaa_database, autocommit=True) as connection:
         connection.execute("DELETE FROM aaa.subscriber WHERE username = 'S3@isp'")
         line.plug("S3", pon=4)
         line.until("rejected", "S3", reason="unknown subscriber")

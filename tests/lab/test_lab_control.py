@@ -4,14 +4,16 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from conftest import EXAMPLE
 from pydantic import ValidationError
 
 from turnup.lab.client import LabClient, LabError, LabProcess
 from turnup.lab.network_file import load_network
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "network.yaml"
 
 
 def test_control_wants_its_token_and_names_what_is_wrong(bare_lab):
