@@ -1,7 +1,6 @@
 """Fixtures of the lab's tests: AAA database, lab process, terminal at a device, a subscriber's line."""
 
 import asyncio
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ import yaml
 from turnup.lab.aaa import create_schema
 from turnup.lab.client import LabProcess
 from turnup.runtime.embedded import ConnectionInfo, create_database, drop_database
-
-_numbers = itertools.count(1)
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "network.yaml"
 SERVICE = (
@@ -53,17 +50,17 @@ def aaa_template(postgres: ConnectionInfo, make_template: Callable[[str, Callabl
     return make_template("lab_aaa", fill)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def aaa_database(postgres: ConnectionInfo, aaa_template: str) -> Iterator[str]:
-    """libpq connection string of a fresh AAA database."""
-    name = f"lab_{os.getpid()}_{next(_numbers)}"
+    """libpq connection string of the worker's AAA database; `lab` empties it for each test."""
+    name = f"lab_{os.getpid()}"
     create_database(postgres, name, template=aaa_template)
     yield postgres.conninfo(name)
     drop_database(postgres, name)
 
 
-@pytest.fixture
-def network_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example network, quick to redial and to boot."""
     network = yaml.safe_load(EXAMPLE.read_text())
     network["redial_ms"] = 40
@@ -71,23 +68,28 @@ def network_file(tmp_path: Path) -> Path:
     for device in network["devices"].values():
         device["boot_ms"] = 30
     network["devices"]["bng1"]["radius"] |= {"timeout_ms": 150, "tries": 2}
-    file = tmp_path / "network.yaml"
+    file = tmp_path_factory.mktemp("network") / "network.yaml"
     file.write_text(yaml.safe_dump(network))
     return file
 
 
-@pytest.fixture
-def lab(network_file: Path, tmp_path: Path, aaa_database: str) -> Iterator[LabProcess]:
-    """A lab of its own for each test, with an emptied AAA database."""
-    with LabProcess(network_file, tmp_path / "state", aaa_database) as running:
+@pytest.fixture(scope="session")
+def lab_process(
+    network_file: Path, tmp_path_factory: pytest.TempPathFactory, aaa_database: str
+) -> Iterator[LabProcess]:
+    with LabProcess(network_file, tmp_path_factory.mktemp("lab"), aaa_database) as running:
         yield running
 
 
 @pytest.fixture
-def bare_lab(network_file: Path, tmp_path: Path) -> Iterator[LabProcess]:
-    """A lab without AAA, where no session is needed."""
-    with LabProcess(network_file, tmp_path / "state") as running:
-        yield running
+def lab(lab_process: LabProcess, aaa_database: str) -> LabProcess:
+    """The worker's lab, as first built and with an empty AAA database."""
+    lab_process.client.reset()
+    lab_process.client.set_syslog()
+    lab_process.client.wait_for(lambda client: client.status()["unacknowledged"]["bng1"] == 0)
+    with psycopg.connect(aaa_database, autocommit=True) as connection:
+        connection.execute("TRUNCATE aaa.subscriber, aaa.accounting, aaa.reject")
+    return lab_process
 
 
 @pytest.fixture(scope="session")

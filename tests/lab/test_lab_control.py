@@ -16,8 +16,8 @@ from turnup.lab.network_file import load_network
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "network.yaml"
 
 
-def test_control_wants_its_token_and_names_what_is_wrong(bare_lab):
-    with socket.create_connection(tuple(bare_lab.endpoints["control"])) as peer:
+def test_control_wants_its_token_and_names_what_is_wrong(lab):
+    with socket.create_connection(tuple(lab.endpoints["control"])) as peer:
         peer.sendall(b'{"op": "status"}\nnot json\n')
         file = peer.makefile()
         assert json.loads(file.readline())["error"].startswith("token: wrong")
@@ -34,15 +34,15 @@ def test_control_wants_its_token_and_names_what_is_wrong(bare_lab):
             {"device": "olt1", "lines": ["set nonsense X"]},
             "TlosError: syntax: unknown stanza nonsense",
         ),
-        ("set_aaa", {"answering": False}, "aaa: the lab runs without"),
+        ("set_coa", {"device": "olt1", "supported": False}, "device: olt1 has no CoA listener"),
     ):
         with pytest.raises(LabError, match="^" + error.replace("(", r"\(")):
-            bare_lab.client.call(op, **arguments)
+            lab.client.call(op, **arguments)
 
 
-def test_ctl(bare_lab):
+def test_ctl(lab):
     def ctl(*words):
-        command = [sys.executable, "-m", "turnup.lab", "ctl", "--state-dir", str(bare_lab.state_dir), *words]
+        command = [sys.executable, "-m", "turnup.lab", "ctl", "--state-dir", str(lab.state_dir), *words]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = ctl("tamper", "device=olt1", 'lines=["set port pon-0/1/0 admin down"]')

@@ -22,8 +22,8 @@ def index_of(snmp, name):
     return found
 
 
-def test_system_group_and_interfaces_by_get_next_and_bulk(bare_lab):
-    with agent(bare_lab, "olt1") as snmp:
+def test_system_group_and_interfaces_by_get_next_and_bulk(lab):
+    with agent(lab, "olt1") as snmp:
         assert snmp.get(SYS_NAME) == b"olt1"
         assert snmp.get_many(["1.3.6.1.2.1.1.1.0", "1.3.6.1.2.1.1.6.0"]) == {
             "1.3.6.1.2.1.1.1.0": b"tlos 1.0 olt", "1.3.6.1.2.1.1.6.0": b"POP 1, rack 2",
@@ -36,13 +36,13 @@ def test_system_group_and_interfaces_by_get_next_and_bulk(bare_lab):
             snmp.get("1.3.6.1.2.1.1.99.0")
 
 
-def test_a_dead_device_and_a_wrong_community_get_silence(bare_lab):
-    with agent(bare_lab, "olt1", timeout=0.2, community="guess") as snmp, pytest.raises(TimeoutError):
+def test_a_dead_device_and_a_wrong_community_get_silence(lab):
+    with agent(lab, "olt1", timeout=0.2, community="guess") as snmp, pytest.raises(TimeoutError):
         snmp.get(SYS_NAME)
-    bare_lab.client.power_off(device="olt1")
-    with agent(bare_lab, "olt1", timeout=0.2) as snmp, pytest.raises(TimeoutError):
+    lab.client.power_off(device="olt1")
+    with agent(lab, "olt1", timeout=0.2) as snmp, pytest.raises(TimeoutError):
         snmp.get(SYS_NAME)
-    with agent(bare_lab, "olt2") as snmp:
+    with agent(lab, "olt2") as snmp:
         assert snmp.get(SYS_NAME) == b"olt2"
 
 
@@ -63,31 +63,31 @@ def test_counters_follow_traffic_on_the_pon_port_and_both_ends_of_the_uplink(lin
         assert rows[f"1.{pon}.1"] == b"ONTS1" and -3000 < rows[f"2.{pon}.1"] < -1000
 
 
-def test_oper_status_shows_a_cut_fibre_at_both_ends_and_syslog_says_so(bare_lab):
+def test_oper_status_shows_a_cut_fibre_at_both_ends_and_syslog_says_so(lab):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
         collector.bind(("127.0.0.1", 0))
         collector.settimeout(3)
         host, port = collector.getsockname()
-        bare_lab.client.set_syslog(host=host, port=port)
-        bare_lab.client.cut_link(name="olt1-uplink")
+        lab.client.set_syslog(host=host, port=port)
+        lab.client.cut_link(name="olt1-uplink")
         heard = {collector.recv(2048).decode() for _ in range(2)}
         assert {line.split()[2] for line in heard} == {"olt1", "bng1"}
         for line in heard:
             assert line.startswith("<189>1 20") and "tlos - LINK_DOWN - interface xe-0/0/0" in line
-    with agent(bare_lab, "olt1") as snmp:
+    with agent(lab, "olt1") as snmp:
         assert snmp.get(f"{IF_OPER}.{index_of(snmp, 'xe-0/0/0')}") == 2
-        bare_lab.client.restore_link(name="olt1-uplink")
+        lab.client.restore_link(name="olt1-uplink")
         assert snmp.get(f"{IF_OPER}.{index_of(snmp, 'xe-0/0/0')}") == 1
 
 
-def test_syslog_of_login_and_commit(bare_lab, tlos):
+def test_syslog_of_login_and_commit(lab, tlos):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
         collector.bind(("127.0.0.1", 0))
         collector.settimeout(3)
         host, port = collector.getsockname()
-        bare_lab.client.set_syslog(host=host, port=port)
+        lab.client.set_syslog(host=host, port=port)
         tlos(
-            bare_lab,
+            lab,
             "olt1",
             "configure",
             "set service A port pon-0/1/1 vlan 2 down-kbps 1 up-kbps 1",

@@ -209,6 +209,10 @@ class Datastore:
             return []
         return self._startup_file.read_text(encoding="utf-8").splitlines()
 
+    def wipe(self) -> None:
+        """Factory state: no startup configuration; takes effect at the next boot."""
+        self._startup_file.unlink(missing_ok=True)
+
     def boot(self) -> None:
         """Power came back: running is what startup says, and everything else is gone."""
         self._candidate = None

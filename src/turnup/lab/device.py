@@ -104,6 +104,8 @@ class Device:
         self.store.boot()
         self.boot_count = self._count_boot()
         self.booted_at = self.clock.elapsed()
+        for port in self.ports.values():
+            port.in_octets = port.out_octets = 0.0  # counters start anew at boot, as sysUpTime does
         self.powered = True
         self.log("BOOT", f"{VERSION} boot {self.boot_count}")
         self.surroundings.power_changed(self)
@@ -112,6 +114,14 @@ class Device:
         """Off now, on again after `away_ms`."""
         self.power_off()
         self.later(away_ms / 1000, self.power_on)
+
+    def factory_reset(self) -> None:
+        """As delivered: no configuration, first boot, no lies. Switches it off and on."""
+        self.lies.clear()
+        self.power_off()
+        self.store.wipe()
+        self.boot_file.unlink(missing_ok=True)
+        self.power_on()
 
     def drop_connections(self) -> None:
         for connection in list(self.connections):

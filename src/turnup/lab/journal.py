@@ -18,6 +18,10 @@ class Journal:
         with self._file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"op": op, **arguments}) + "\n")
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._file.unlink(missing_ok=True)
+
     def replay(self) -> list[tuple[str, dict[str, object]]]:
         """The operations to repeat, in order; plugs that were undone are left out and forgotten."""
         if not self._file.exists():

@@ -232,6 +232,20 @@ class Operations:
         found.changed(changed, "console")
         return len(changed)
 
+    def reset(self) -> None:
+        """The POP as first built: no CPEs, whole fibres, every device in factory state, no lies."""
+        for name in list(self._plant.cpes):
+            self._plant.unplug(name)
+        for fibre in self._plant.fibres:
+            self._plant.set_fibre(fibre, up=True)
+        self._journal.clear()
+        for device in self._plant.devices.values():
+            device.factory_reset()
+            if device.name in self._coa and device.spec.radius is not None:
+                self._coa[device.name].supported = device.spec.radius.coa.supported
+        if self._aaa is not None:
+            self._aaa.answering = True
+
     def set_coa(self, device: str, supported: bool) -> None:  # noqa: FBT001
         """Whether the BNG honours CoA-Request (Disconnect is always honoured)."""
         if device not in self._coa:
