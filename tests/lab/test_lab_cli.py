@@ -34,6 +34,9 @@ class Quiet:
     def clear_session(self, device: Device, user: str) -> int:
         return 0
 
+    def taking_leave(self, device: Device) -> None:
+        return
+
 
 @pytest.fixture
 def make_device(tmp_path):

@@ -1,7 +1,13 @@
 """A subscriber's line over real RADIUS, SSH and PostgreSQL: what brings it up and what breaks it."""
 
+import socket
+from dataclasses import replace
+
 import psycopg
 import pytest
+import yaml
+
+from turnup.lab.client import LabProcess
 
 CONF = ("configure",)
 
@@ -193,3 +199,74 @@ def test_clear_session_makes_the_cpe_dial_again(line, lab, tlos):
         lambda client: (client.cpe(name="S1")["session"] or {}).get("session", first) != first
     )
     assert tlos(lab, "bng1", "clear session nobody").text == "% Error: not found: session nobody\n"
+
+
+def test_an_orderly_reboot_of_the_bng_closes_its_accounts(line, lab, tlos):
+    line.provision()
+    line.plug()
+    line.until("online")
+    line.until_accounted("start")
+    tlos(lab, "bng1", "reboot")
+    line.until_accounted("off")
+    line.until_accounted("start", 2)
+    assert ("stop", "Admin-Reboot") in line.accounting("status", "terminate_cause")
+    assert line.until("online")
+
+
+def test_a_nas_asks_its_second_server_when_the_first_is_silent(
+    network_file, tmp_path, aaa_database, lab, line, tlos
+):
+    """A second lab, whose BNG knows a dead server and then the first lab's AAA."""
+    auth, acct = lab.endpoints["radius"]["auth"], lab.endpoints["radius"]["acct"]
+    network = yaml.safe_load(network_file.read_text())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        network["devices"]["bng1"]["radius"]["servers"] = [
+            {"auth": list(silent.getsockname()), "acct": list(silent.getsockname()), "secret": "whatever"},
+            {"auth": auth, "acct": acct, "secret": network["aaa"]["secret"]},
+        ]
+        file = tmp_path / "network.yaml"
+        file.write_text(yaml.safe_dump(network))
+        with LabProcess(file, tmp_path / "state") as second:
+            there = replace(line, lab=second)
+            there.provision()
+            there.plug()
+            there.until("online")
+            there.until_accounted("start")
+
+
+def test_aaa_without_its_database_is_silent_and_recovers(line, lab, aaa_database):
+    line.provision()
+    with psycopg.connect(aaa_database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE aaa.subscriber RENAME TO gone")
+        line.plug()
+        line.until("rejected", reason="no answer from AAA")
+        connection.execute("ALTER TABLE aaa.gone RENAME TO subscriber")
+    line.until("online")
+
+
+def test_three_hundred_subscribers_come_online_together(line, lab, aaa_database):
+    """More requests than one UDP port has identifiers for are waiting at once, and none is lost."""
+    count = 300
+    with psycopg.connect(aaa_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO aaa.subscriber (username, secret, ipv4, down_kbps, up_kbps)"
+            " VALUES (%s, 'pw', %s, 9, 9)",
+            [(f"m{n}", f"198.18.{n // 250}.{n % 250}") for n in range(count)],
+        )
+    services, subscribers, cpes = [], [], []
+    for n in range(count):
+        pon, vlan = f"pon-0/1/{n % 16}", 100 + n // 16
+        services.append(f"set service m{n} port {pon} vlan {vlan} ont-serial MANY{n} down-kbps 9 up-kbps 9")
+        subscribers.append(
+            f"set subscriber m{n} username m{n} access olt1/{pon}/{vlan} down-kbps 9 up-kbps 9"
+        )
+        cpes.append({
+            "name": f"m{n}", "at": f"olt1/{pon}", "serial": f"MANY{n}", "username": f"m{n}", "password": "pw",
+        })  # fmt: skip
+    lab.client.tamper(device="olt1", lines=services)
+    lab.client.tamper(device="bng1", lines=subscribers)
+    lab.client.plug_many(cpes=cpes)
+    lab.client.wait_for(lambda client: client.status()["cpes"] == {"online": count}, timeout_s=30)
+    line.until_accounted("start", count)
+    assert len(set(line.accounting("host(framed_ipv4)"))) >= count

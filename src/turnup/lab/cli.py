@@ -200,6 +200,7 @@ class CliSession:
 
     def _reboot(self, words: list[str]) -> Reply:
         device = self.device
+        device.surroundings.taking_leave(device)
         return Reply(["rebooting"], close=True, then=lambda: device.reboot(device.spec.boot_ms))
 
     def _clear(self, words: list[str]) -> Reply:

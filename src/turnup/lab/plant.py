@@ -152,6 +152,11 @@ class Plant:
             nas.end(session, "Admin-Reset")
         return len(sessions)
 
+    def taking_leave(self, device: Device) -> None:
+        """An orderly reboot is about to happen: a BNG closes its accounts."""
+        if device.name in self.nas:
+            self.nas[device.name].take_leave()
+
     def _watch_ports(self, device: Device) -> None:
         """Note (and log) ports that went up or down."""
         if not device.powered:
