@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, SQLAlchemyDatasource
+from dbos._error import DBOSException
 from sqlalchemy import Connection, text
 
 from turnup.kernel.clock import Clock
@@ -28,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+INTERRUPTS = (DBOSException,)
+"""Raised by the engine itself (another worker owns the workflow, it was cancelled): a workflow that catches
+exceptions lets these pass."""
 
 _APPLICATION = "turnup"
 _HEARTBEAT_S = 2.0

@@ -197,6 +197,23 @@ def pool_value(prefixes: Sequence[IPv4Network | IPv6Network], prefix_length: int
     return None
 
 
+def networks(prefixes: Sequence[str]) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(prefix) for prefix in prefixes]
+
+
+def next_values(
+    prefixes: Sequence[IPv4Network | IPv6Network],
+    prefix_length: int,
+    reserved: Collection[str],
+    start: int,
+    chunk: int = 256,
+) -> tuple[list[tuple[int, str]], int]:
+    """The pool's values at the next positions from `start`, as (position, value), and where they end."""
+    end = max(start, min(pool_size(prefixes, prefix_length), start + chunk))
+    numbered = ((n, pool_value(prefixes, prefix_length, n)) for n in range(start, end))
+    return [(n, value) for n, value in numbered if value and value not in reserved], end
+
+
 def elements_cut_off(
     access: Collection[ElementId],
     cores: Collection[ElementId],

@@ -233,7 +233,7 @@ class Inventory:
         value = store.take_slot(unit.connection, pool.pool_id, service_id)
         while value is None:
             locked = store.pool_by_code(unit.connection, pool.code, lock=True)
-            more = store.materialise(unit.connection, locked)
+            more = self._materialise(unit, locked)
             value = store.take_slot(unit.connection, pool.pool_id, service_id)
             if value is None and not more:
                 raise Exhausted(
@@ -243,11 +243,21 @@ class Inventory:
                 )
         resources[need.kind] = value
 
+    def _materialise(self, unit: Unit, pool: Any) -> bool:
+        """Make the next positions of the (locked) pool allocatable; False at its end."""
+        values, end = rules.next_values(
+            rules.networks(pool.prefixes), pool.prefix_length, frozenset(pool.reserved), pool.materialised
+        )
+        if end == pool.materialised:
+            return False
+        store.add_slots(unit.connection, pool.pool_id, values, end)
+        return True
+
     def _take_wanted(self, unit: Unit, pool: Any, service_id: ServiceId, kind: str, value: str) -> str:
         """A value that a running service already uses; the pool is filled up as far as needed."""
         while not store.take_slot_of(unit.connection, pool.pool_id, service_id, value):
             locked = store.pool_by_code(unit.connection, pool.code, lock=True)
-            if not store.materialise(unit.connection, locked):
+            if not self._materialise(unit, locked):
                 raise Conflict(
                     f"{value} is not in pool {pool.code}, or another service holds it",
                     field=kind,
@@ -314,7 +324,17 @@ class Inventory:
 
     def pools(self) -> Sequence[PoolUsage]:
         with self._runtime.snapshot("inventory") as connection:
-            return store.pool_usage(connection)
+            rows = store.pool_rows(connection)
+        return [
+            PoolUsage(
+                code=row.code,
+                kind=row.kind,
+                prefixes=tuple(row.prefixes),
+                used=row.used,
+                total=rules.pool_size(rules.networks(row.prefixes), row.prefix_length),
+            )
+            for row in rows
+        ]
 
     def free_ports(self, site: str | None) -> int:
         with self._runtime.snapshot("inventory") as connection:

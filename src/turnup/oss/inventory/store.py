@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
@@ -14,17 +13,13 @@ from turnup.contracts.inventory import (
     AttachmentView,
     ElementView,
     LinkView,
-    PoolUsage,
     PortView,
     Reservation,
     SiteView,
 )
 from turnup.kernel.ids import ElementId, LinkId, PortId, ServiceId, SiteId, derived_id
-from turnup.oss.inventory import rules, tables
+from turnup.oss.inventory import tables
 from turnup.oss.inventory.model import ElementDoc, HoldingStatus, LinkDoc, PoolDoc, SiteDoc
-
-_SLOT_CHUNK = 256
-
 
 # --- the network -----------------------------------------------------------------------------------------
 
@@ -190,23 +185,16 @@ def links(connection: Connection) -> list[LinkView]:
     ]
 
 
-def pool_usage(connection: Connection) -> list[PoolUsage]:
-    rows = connection.execute(
-        text("""SELECT p.code, p.kind, p.prefixes, p.prefix_length, count(s.service_id) AS used
+def pool_rows(connection: Connection) -> list[Any]:
+    """Every pool with the number of its values in use: code, kind, prefixes, prefix_length, used."""
+    return list(
+        connection.execute(
+            text("""SELECT p.code, p.kind, p.prefixes, p.prefix_length, count(s.service_id) AS used
                 FROM inventory.pool p
                 LEFT JOIN inventory.slot s ON s.pool_id = p.pool_id AND s.service_id IS NOT NULL
                 GROUP BY p.pool_id ORDER BY p.code""")
-    )
-    return [
-        PoolUsage(
-            code=row.code,
-            kind=row.kind,
-            prefixes=tuple(row.prefixes),
-            used=row.used,
-            total=rules.pool_size([ip_network(prefix) for prefix in row.prefixes], row.prefix_length),
         )
-        for row in rows
-    ]
+    )
 
 
 def free_lines(connection: Connection, site_code: str | None) -> int:
@@ -402,26 +390,18 @@ def holds_from(connection: Connection, pool_id: UUID, service_id: ServiceId, val
     )
 
 
-def materialise(connection: Connection, pool: Any, upto: int | None = None) -> bool:
-    """Make the next positions of a pool into slots (the caller holds the pool's lock); False at its end."""
-    prefixes = [ip_network(prefix) for prefix in pool.prefixes]
-    total = rules.pool_size(prefixes, pool.prefix_length)
-    start = pool.materialised
-    end = min(total, max(start + _SLOT_CHUNK, upto or 0))
-    if start >= end:
-        return False
-    reserved = set(pool.reserved)
-    rows = []
-    for n in range(start, end):
-        value = rules.pool_value(prefixes, pool.prefix_length, n)
-        if value and value not in reserved:
-            rows.append({"pool_id": pool.pool_id, "n": n, "value": value})
-    if rows:
-        connection.execute(insert(tables.slot).on_conflict_do_nothing(), rows)
+def add_slots(
+    connection: Connection, pool_id: UUID, values: Sequence[tuple[int, str]], materialised: int
+) -> None:
+    """Make positions of a pool into slots; the caller holds the pool's lock."""
+    if values:
+        connection.execute(
+            insert(tables.slot).on_conflict_do_nothing(),
+            [{"pool_id": pool_id, "n": n, "value": value} for n, value in values],
+        )
     connection.execute(
-        update(tables.pool).where(tables.pool.c.pool_id == pool.pool_id).values(materialised=end)
+        update(tables.pool).where(tables.pool.c.pool_id == pool_id).values(materialised=materialised)
     )
-    return True
 
 
 def save_holding(

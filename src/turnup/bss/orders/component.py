@@ -1,0 +1,47 @@
+"""Wires orders into the house."""
+
+from turnup.bss.orders import tables
+from turnup.bss.orders.handlers import handlers
+from turnup.bss.orders.service import Orders
+from turnup.bss.orders.workflows import Fulfilment, workflows
+from turnup.contracts import catalog, crm, inventory, provisioning
+from turnup.runtime.component import Component, Runtime, Schema, Tick
+
+SCHEMA = Schema(name="orders", metadata=tables.metadata)
+
+
+def build(
+    runtime: Runtime,
+    *,
+    customers: crm.Reads,
+    offers: catalog.Reads,
+    network: inventory.Commands,
+    network_reads: inventory.Reads,
+    services: provisioning.Commands,
+    services_reads: provisioning.Reads,
+    realiser: provisioning.Realise,
+) -> Component:
+    orders = Orders(runtime, customers, offers, network_reads)
+    fulfilment = Fulfilment(
+        orders,
+        runtime.clock,
+        offers=offers,
+        network=network,
+        network_reads=network_reads,
+        services=services,
+        services_reads=services_reads,
+        realiser=realiser,
+    )
+
+    def release_due() -> None:
+        with runtime.unit("orders", "clock") as unit:
+            orders.release_due(unit)
+
+    return Component(
+        name="orders",
+        service=orders,
+        schema=SCHEMA,
+        handlers=handlers(orders),
+        workflows=workflows(fulfilment),
+        ticks=[Tick(name="orders.release_due", every_s=1.0, run=release_due)],
+    )

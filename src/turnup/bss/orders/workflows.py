@@ -1,0 +1,399 @@
+"""The order saga: reserve, design, realise, complete; and the way back.
+
+Declared as data (`STEPS`), so that tests can generate "fail each step, repeat each step, repeat each undo,
+kill at each step" from the declaration. At most four durable steps per order; sub-steps are in the timeline.
+What a step reads outside its own transaction is fixed when the order is submitted, so a replay takes the
+same way.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict
+from uuid import UUID
+
+from turnup.bss.orders import rules
+from turnup.bss.orders.model import Item, Order
+from turnup.bss.orders.service import FULFIL, UNDO, Orders
+from turnup.contracts import catalog, inventory, provisioning
+from turnup.contracts.inventory import Reservation, ReserveRequest, ResourceNeed
+from turnup.contracts.orders import ItemAction, OrderState, StepView
+from turnup.contracts.provisioning import Admission, Realisation, ServiceRequest
+from turnup.contracts.unit import Unit
+from turnup.kernel.clock import Clock
+from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
+from turnup.kernel.ids import OfferingId, OrderId
+from turnup.runtime.durable import INTERRUPTS, Run, Workflow
+
+RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
+"""Between attempts at a network that does not answer, before the order falls out."""
+
+
+class Outcome(TypedDict):
+    """What a step leaves in its checkpoint; becomes a line of the order's timeline."""
+
+    name: str
+    started_at: str
+    ms: float
+    device_ms: float
+    ok: bool
+    detail: str
+    transient: bool
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStep:
+    """One step with its undo. Both bear repetition; an undo bears a step that never ran."""
+
+    name: str
+    do: Callable[["Fulfilment", Run, Order], Outcome]
+    undo: Callable[["Fulfilment", Run, Order], Sequence[Outcome]]
+
+
+class Fulfilment:
+    """The saga's steps with the peers they command."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        clock: Clock,
+        *,
+        offers: catalog.Reads,
+        network: inventory.Commands,
+        network_reads: inventory.Reads,
+        services: provisioning.Commands,
+        services_reads: provisioning.Reads,
+        realiser: provisioning.Realise,
+    ) -> None:
+        self.orders = orders
+        self._clock = clock
+        self._offers = offers
+        self._network = network
+        self._network_reads = network_reads
+        self._services = services
+        self._services_reads = services_reads
+        self._realiser = realiser
+
+    # --- forward ------------------------------------------------------------------------------------------
+
+    def reserve(self, run: Run, order: Order) -> Outcome:
+        def body(unit: Unit) -> Outcome:
+            return self._timed("reserve", lambda: self._reserve_all(unit, order))
+
+        return run.unit("inventory", "reserve", body)
+
+    def _reserve_all(self, unit: Unit, order: Order) -> str:
+        held = []
+        facts = self.orders.task_facts(order.id)
+        for item in _designed_items(order):
+            offering = self._offering(item.offering_id)
+            needs = tuple(
+                ResourceNeed(kind=kind, pool=pool, prefix_length=length)
+                for kind, pool, length in rules.needed_resources(offering, item.characteristics)
+            )
+            reservation = self._network.reserve(
+                unit,
+                ReserveRequest(
+                    service_id=item.service_id,
+                    address_id=order.address_id,
+                    site=order.site,
+                    needs=needs,
+                    ont_serial=item.characteristics.get("ont_serial") or facts.get("ont_serial"),
+                ),
+            )
+            held.append(_describe(reservation))
+        return "; ".join(held) or "nothing to reserve"
+
+    def design(self, run: Run, order: Order) -> Outcome:
+        def body(unit: Unit) -> Outcome:
+            return self._timed("design", lambda: self._design_all(unit, order))
+
+        return run.unit("provisioning", "design", body)
+
+    def _design_all(self, unit: Unit, order: Order) -> str:
+        generations = []
+        for item in order.items:
+            if item.action is ItemAction.NO_CHANGE:
+                continue
+            if item.action is ItemAction.DELETE:
+                reason = order.reason or "ordered"
+                generation = self._services.set_admission(unit, item.service_id, Admission.NONE, reason)
+            elif item.target_status is not None:
+                admission = rules.admission_of(item.target_status)
+                generation = self._services.set_admission(
+                    unit, item.service_id, admission, order.reason or "ordered"
+                )
+            else:
+                generation = self._design(
+                    unit, order, item, item.offering_id, item.characteristics, self._held(item)
+                )
+            generations.append(f"generation {generation}")
+        return ", ".join(generations) or "nothing to design"
+
+    def realise(self, run: Run, order: Order) -> Outcome:
+        return self._until_done(run, "realise", order, check_cancel=True)
+
+    def _until_done(self, run: Run, name: str, order: Order, *, check_cancel: bool) -> Outcome:
+        """Again and again while the network does not answer; each try is a step of its own."""
+        for delay_s in (*RETRY_DELAYS_S, None):
+            outcome = run.world(name, self._realise_all, name, order, check_cancel)
+            if outcome["ok"] or outcome["cancelled"] or not outcome["transient"] or delay_s is None:
+                break
+            run.sleep(delay_s)
+        return outcome
+
+    def _realise_all(self, name: str, order: Order, check_cancel: bool) -> Outcome:  # noqa: FBT001
+        started_at, started = self._clock.now(), time.perf_counter()
+        outcome: Outcome = {
+            "name": name,
+            "started_at": started_at.isoformat(),
+            "ms": 0.0,
+            "device_ms": 0.0,
+            "ok": True,
+            "detail": "",
+            "transient": False,
+            "cancelled": check_cancel and self.orders.loaded(order.id).cancel_requested,
+        }
+        details = []
+        for item in order.items if not outcome["cancelled"] else ():
+            if item.action is ItemAction.NO_CHANGE or self._services_reads.service(item.service_id) is None:
+                continue
+            try:
+                done = self._realiser.realise(item.service_id, deadline_s=15.0)
+            except TurnupError as error:
+                outcome["ok"], outcome["transient"] = False, isinstance(error, Unavailable)
+                details.append(str(error))
+                continue
+            outcome["device_ms"] += done.device_ms
+            outcome["ok"] &= done.ok
+            outcome["transient"] |= not done.ok and done.transient
+            details.append(_proof(done))
+        outcome["detail"] = "; ".join(details)
+        outcome["ms"] = (time.perf_counter() - started) * 1000
+        return outcome
+
+    # --- back ---------------------------------------------------------------------------------------------
+
+    def unreserve(self, run: Run, order: Order) -> Sequence[Outcome]:
+        def body(unit: Unit) -> Outcome:
+            return self._timed("undo reserve", lambda: self._unreserve_all(unit, order))
+
+        return [run.unit("inventory", "undo reserve", body)]
+
+    def _unreserve_all(self, unit: Unit, order: Order) -> str:
+        for item in _designed_items(order):
+            if item.action is ItemAction.ADD:
+                self._network.release(unit, item.service_id)
+            elif item.before is not None:
+                self._network.revert(unit, item.service_id, _resources_before(item))
+        return "resources given back"
+
+    def undesign(self, run: Run, order: Order) -> Sequence[Outcome]:
+        def body(unit: Unit) -> Outcome:
+            return self._timed("undo design", lambda: self._undesign_all(unit, order))
+
+        return [run.unit("provisioning", "undo design", body)]
+
+    def _undesign_all(self, unit: Unit, order: Order) -> str:
+        for item in order.items:
+            if item.action is ItemAction.NO_CHANGE:
+                continue
+            service = self._services_reads.service(item.service_id)
+            if service is None:
+                continue
+            if item.action is ItemAction.ADD:
+                self._services.set_admission(unit, item.service_id, Admission.NONE, "order undone")
+                continue
+            before: Mapping[str, Any] = item.before or {}
+            admission = rules.admission_of(before["status"])
+            self._services.set_admission(unit, item.service_id, admission, "order undone")
+            if item.action is ItemAction.MODIFY and item.target_status is None:
+                reservation = Reservation(
+                    service_id=item.service_id,
+                    resources=_resources_before(item),
+                    elements=self._held(item).elements,
+                    status="assigned",
+                )
+                self._design(
+                    unit,
+                    order,
+                    item,
+                    OfferingId(UUID(before["offering_id"])),
+                    before["characteristics"],
+                    reservation,
+                )
+        return "desired state as before"
+
+    def unrealise(self, run: Run, order: Order) -> Sequence[Outcome]:
+        back = self.undesign(run, order)
+        return [*back, self._until_done(run, "undo realise", order, check_cancel=False)]
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _design(
+        self,
+        unit: Unit,
+        order: Order,
+        item: Item,
+        offering_id: OfferingId,
+        characteristics: Mapping[str, str],
+        reservation: Reservation,
+    ) -> int:
+        return self._services.design(
+            unit,
+            ServiceRequest(
+                service_id=item.service_id,
+                product_id=item.product_id,
+                customer_id=order.customer_id,
+                account_id=order.account_id,
+                address_id=order.address_id,
+                spec=self._offering(offering_id).service,
+                characteristics=characteristics,
+            ),
+            reservation,
+        )
+
+    def _held(self, item: Item) -> Reservation:
+        held = self._network_reads.reservation(item.service_id)
+        if held is None:
+            raise InvalidInput(
+                "the service holds no resources", field="reserve", remedy="retry the order from the start"
+            )
+        return held
+
+    def _offering(self, offering_id: OfferingId) -> catalog.OfferingView:
+        offering = self._offers.offering(offering_id)
+        if offering is None:
+            raise InvalidInput(f"offering {offering_id} is gone from the catalog", field="offering")
+        return offering
+
+    def _timed(self, name: str, body: Callable[[], str]) -> Outcome:
+        started_at, started = self._clock.now(), time.perf_counter()
+        detail = body()
+        return {
+            "name": name,
+            "started_at": started_at.isoformat(),
+            "ms": (time.perf_counter() - started) * 1000,
+            "device_ms": 0.0,
+            "ok": True,
+            "detail": detail,
+            "transient": False,
+            "cancelled": False,
+        }
+
+
+STEPS: tuple[SagaStep, ...] = (
+    SagaStep("reserve", Fulfilment.reserve, Fulfilment.unreserve),
+    SagaStep("design", Fulfilment.design, Fulfilment.undesign),
+    SagaStep("realise", Fulfilment.realise, Fulfilment.unrealise),
+)
+"""The saga before its last step, `complete`, which has no undo: it refuses when somebody cancelled."""
+
+
+def _designed_items(order: Order) -> list[Item]:
+    """Items whose service gets a (new) design: sold, or its plan or options changed."""
+    return [
+        item
+        for item in order.items
+        if item.action is ItemAction.ADD or (item.action is ItemAction.MODIFY and item.target_status is None)
+    ]
+
+
+def _resources_before(item: Item) -> Mapping[str, str]:
+    before: Mapping[str, Any] = item.before or {}
+    return dict(before.get("resources", {}))
+
+
+def _describe(reservation: Reservation) -> str:
+    return ", ".join(
+        f"{kind} {value}" for kind, value in sorted(reservation.resources.items()) if kind != "circuit_id"
+    )
+
+
+def _proof(done: Realisation) -> str:
+    parts = [
+        f"{outcome.element} {'changed' if outcome.changed else 'unchanged'}"
+        f"{', verified' if outcome.verified else ''} in {outcome.device_ms:.0f} ms"
+        for outcome in done.outcomes
+    ]
+    return ", ".join(parts) + (f" ({done.error})" if done.error else "")
+
+
+def _step_view(outcome: Outcome, attempt: int) -> StepView:
+    return StepView(
+        name=outcome["name"],
+        attempt=attempt,
+        started_at=datetime.fromisoformat(outcome["started_at"]),
+        ms=outcome["ms"],
+        device_ms=outcome["device_ms"],
+        ok=outcome["ok"],
+        detail=outcome["detail"],
+    )
+
+
+def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
+    orders = fulfilment.orders
+
+    def fulfil(run: Run, order_id: str, attempt_text: str) -> None:
+        order, attempt = orders.loaded(OrderId(UUID(order_id))), int(attempt_text)
+        waits = any(task.blocks == "activation" for task in orders.tasks(order.id))
+        done: list[StepView] = []
+        for step in STEPS:
+            if step.name in order.skipped:
+                continue
+            if step.name == "realise" and waits:
+                stop = run.unit("orders", "tasks", orders.wait_for_tasks, order.id, attempt, done)
+                if stop:
+                    return
+                done = []
+            try:
+                outcome = step.do(fulfilment, run, order)
+            except INTERRUPTS:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it is, a person must see it
+                _fall_out(run, order, attempt, step.name, _reason(error), done)
+                return
+            if outcome["cancelled"]:
+                break
+            done.append(_step_view(outcome, attempt))
+            if not outcome["ok"]:
+                _fall_out(run, order, attempt, step.name, outcome["detail"], done)
+                return
+        state = run.unit("orders", "complete", orders.complete, order.id, attempt, done)
+        if state is OrderState.PENDING_CANCELLATION:
+            _go_back(run, order, attempt)
+
+    def undo(run: Run, order_id: str, attempt_text: str) -> None:
+        _go_back(run, orders.loaded(OrderId(UUID(order_id))), int(attempt_text))
+
+    def _go_back(run: Run, order: Order, attempt: int) -> None:
+        done: list[StepView] = []
+        for step in reversed(STEPS):
+            try:
+                outcomes = step.undo(fulfilment, run, order)
+            except INTERRUPTS:
+                raise
+            except Exception as error:  # noqa: BLE001
+                _fall_out(run, order, attempt, "undo", _reason(error), done)
+                return
+            done.extend(_step_view(outcome, attempt) for outcome in outcomes)
+            if not all(outcome["ok"] for outcome in outcomes):
+                _fall_out(run, order, attempt, "undo", outcomes[-1]["detail"], done)
+                return
+        run.unit("orders", "undone", orders.undone, order.id, attempt, done)
+
+    def _fall_out(
+        run: Run, order: Order, attempt: int, step: str, reason: str, done: Sequence[StepView]
+    ) -> None:
+        run.unit("orders", "fall out", orders.fall_out, order.id, attempt, step, reason, done)
+
+    return [
+        Workflow(name=FULFIL, function=fulfil, queue="orders"),
+        Workflow(name=UNDO, function=undo, queue="orders"),
+    ]
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TurnupError) else f"{type(error).__name__}: {error}"
