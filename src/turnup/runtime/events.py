@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 import turnup.contracts
 from turnup.contracts.unit import Event
-from turnup.runtime import telemetry
+from turnup.runtime import metrics, telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -130,6 +130,7 @@ def append_events(
         next_version[aggregate_id] = last - n + 1 if last is not None else 1
     rows = []
     for event in events:
+        metrics.events.labels(event.type).inc()
         version = next_version[event.aggregate_id]
         next_version[event.aggregate_id] = version + 1
         rows.append(
@@ -327,6 +328,7 @@ class Consumer:
         return True
 
     def _park(self, unit: Any, event: StoredEvent, error: str) -> None:
+        metrics.parked.labels(self.component).inc()
         self._as_owner(
             unit,
             _PARK,

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from turnup.contracts.unit import Event
-from turnup.runtime import telemetry
+from turnup.runtime import metrics, telemetry
 from turnup.runtime.audit import AuditEntry, write_audit
 from turnup.runtime.events import PendingEvent, append_events
 
@@ -84,6 +84,7 @@ class UnitOfWork:
             write_audit(
                 self.connection, self._audits, at=self.now, component=self.component, actor=self.actor
             )
+        metrics.units.labels(self.component).inc()
         for start in self._starts:
             self._enqueue(self.connection, start.workflow, start.key, start.args)
         self._events, self._starts, self._audits = [], [], []

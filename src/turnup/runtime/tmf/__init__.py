@@ -1,0 +1,12 @@
+"""TM Forum resources by declaration: a component lists what it offers, the toolkit makes the endpoints.
+
+It knows the guidelines (TMF630: paging, filtering, `fields`, patches, error bodies), no business and no SQL.
+"""
+
+from turnup.runtime.tmf.body import problem, stamped
+from turnup.runtime.tmf.paths import base_path
+from turnup.runtime.tmf.query import Page, Query
+from turnup.runtime.tmf.resource import Reply, Resource
+from turnup.runtime.tmf.routing import router
+
+__all__ = ["Page", "Query", "Reply", "Resource", "base_path", "problem", "router", "stamped"]

@@ -1,0 +1,52 @@
+"""The declaration of one resource: what a component's routes.py writes instead of endpoints."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from turnup.runtime.tmf.paths import base_path
+from turnup.runtime.tmf.query import Page, Query
+from turnup.runtime.unit_of_work import UnitOfWork
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A document with another status than the usual (201 for create, 200 for patch), such as 202."""
+
+    document: Document
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One TM Forum resource. What is None is not offered (405).
+
+    Documents are plain dicts with `id`; `href` and `@type` are stamped. `create`, `patch` and `delete` run in
+    the unit that the toolkit opens for `component`; they return the document, or its id (then it is read
+    back by `get` after the commit). Errors of turnup.kernel.errors become the TMF error body.
+    """
+
+    api: str
+    name: str
+    """As in the path: productOrder."""
+    type_name: str
+    """Default `@type`: ProductOrder."""
+    component: str
+    scope: str
+    """Tokens need `<scope>:read` or `<scope>:write`."""
+    version: str = "v5"
+    list: Callable[[Query], Iterable[Document] | Page] | None = None
+    get: Callable[[str], Document | None] | None = None
+    create: Callable[[UnitOfWork, dict[str, Any], str | None], Document | Reply | str] | None = None
+    """(unit, body, idempotency key)."""
+    patch: Callable[[UnitOfWork, str, dict[str, Any]], Document | Reply | str] | None = None
+    """(unit, id, merge patch): None removes an attribute."""
+    delete: Callable[[UnitOfWork, str], None] | None = None
+    status_code: int = 201
+    """Of a successful create."""
+
+    @property
+    def path(self) -> str:
+        return f"{base_path(self.api, self.version)}/{self.name}"
