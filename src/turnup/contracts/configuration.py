@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import ClassVar, Protocol
 
 from turnup.contracts.inventory import ElementView
-from turnup.contracts.unit import Event, Unit
+from turnup.contracts.unit import Unit
+from turnup.kernel.errors import TurnupError
 from turnup.kernel.ids import ElementId, ServiceId
 
 
@@ -80,6 +81,20 @@ class Credentials:
     password: str = field(repr=False)
     enable: str | None = field(default=None, repr=False)
     host_key: str | None = None
+
+
+class ElementRefused(TurnupError):
+    """The element understood and said no; repeating will not help."""
+
+    code: ClassVar[str] = "element_refused"
+    status: ClassVar[int] = 502
+
+
+class StaleGeneration(ElementRefused):
+    """The element holds a newer generation than we tried to apply: somebody else has gone on."""
+
+    code: ClassVar[str] = "stale_generation"
+    status: ClassVar[int] = 409
 
 
 class ElementDriver(Protocol):
@@ -183,13 +198,3 @@ class Apply(Protocol):
     def rollback(self, element_id: ElementId, revision: int) -> ApplyOutcome:
         """Put a backed-up configuration back, and verify."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElementConfigured(Event):
-    """An element was changed by us."""
-
-    aggregate: ClassVar[str] = "element_id"
-    element_id: ElementId
-    service_ids: tuple[ServiceId, ...]
-    at: datetime

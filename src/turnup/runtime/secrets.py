@@ -159,3 +159,18 @@ def _decrypt(key: bytes, nonce: bytes, cipher: bytes, context: str) -> bytes:
             field=context,
             remedy="enter the credential again",
         ) from error
+
+
+_SEALED_PREFIX = "sealed:"
+
+
+def seal_text(box: SecretBox, secret: str, context: str) -> str:
+    """Sealed as text, for documents that carry a secret among plain attributes."""
+    return _SEALED_PREFIX + b64encode(box.seal(secret, context)).decode()
+
+
+def unseal_text(box: SecretBox, value: str, context: str) -> str:
+    """The secret of `seal_text`; a value that was never sealed comes back as it is."""
+    if not value.startswith(_SEALED_PREFIX):
+        return value
+    return box.open_text(b64decode(value[len(_SEALED_PREFIX) :]), context)

@@ -89,16 +89,6 @@ worker = Table(
     Column("stopped_at", DateTime(timezone=True), nullable=True),
 )
 
-lease = Table(
-    "lease",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("holder", Text, nullable=True),
-    Column("token", BigInteger, nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-)
-"""Locks that outlive a transaction (a network element being configured). `token` rises with every holder."""
-
 audit = Table(
     "audit",
     metadata,

@@ -25,8 +25,8 @@ class Scope:
 
 
 # [x] stands for an instant in Unix seconds. `since`: the day from which an account is looked at again. Late
-# facts reach back, and what they touch is a whole charge period, so usage and outages of reopened accounts are
-# read from a month before.
+# facts reach back, and what they touch is a whole charge period, so usage and outages of reopened accounts
+# are read from a month before.
 _DUE = """
     SELECT a.*, least(a.billed_through, a.dirty_from) AS since,
            least(a.billed_through, a.dirty_from - 31) AS facts_since

@@ -1,0 +1,32 @@
+"""Wires configuration into the house."""
+
+from collections.abc import Mapping
+
+from turnup.contracts import inventory
+from turnup.contracts.configuration import ElementDriver
+from turnup.oss.configuration import tables
+from turnup.oss.configuration.service import Configuration
+from turnup.oss.configuration.workflows import ApplyPath
+from turnup.runtime.component import Component, Runtime, Schema, Tick
+from turnup.runtime.secrets import SecretBox
+
+SCHEMA = Schema(name="configuration", metadata=tables.metadata)
+_BACKUP_EVERY_S = 60.0
+
+
+def build(
+    runtime: Runtime, network: inventory.Reads, drivers: Mapping[str, ElementDriver], box: SecretBox
+) -> tuple[Component, ApplyPath]:
+    service = Configuration(runtime, network, drivers, box)
+    path = ApplyPath(service)
+
+    def backup() -> None:
+        path.backup_changed()
+
+    component = Component(
+        name="configuration",
+        service=service,
+        schema=SCHEMA,
+        ticks=[Tick(name="configuration.backup", every_s=_BACKUP_EVERY_S, run=backup)],
+    )
+    return component, path

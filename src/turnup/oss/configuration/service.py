@@ -1,0 +1,190 @@
+"""Use cases of configuration: note intents, keep credentials, compare an element with what it should hold."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from turnup.contracts import inventory
+from turnup.contracts.configuration import (
+    BackupView,
+    Credentials,
+    Difference,
+    ElementDriver,
+    Fragment,
+)
+from turnup.contracts.inventory import ElementView
+from turnup.contracts.unit import Unit
+from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.kernel.ids import ElementId, ServiceId
+from turnup.oss.configuration import rules, store
+from turnup.oss.configuration.model import Backup, Intent, Lease
+from turnup.runtime.component import Runtime
+from turnup.runtime.secrets import SecretBox, unseal_text
+
+
+class Configuration:
+    """Implements contracts.configuration Reads and Commands. `drivers` by the element's driver name."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        network: inventory.Reads,
+        drivers: Mapping[str, ElementDriver],
+        box: SecretBox,
+    ) -> None:
+        self._runtime = runtime
+        self._network = network
+        self._drivers = drivers
+        self._box = box
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def intend(self, unit: Unit, element_id: ElementId, fragment: Fragment) -> bool:
+        intent = Intent(kind=fragment.kind, generation=fragment.generation, fragment=fragment)
+        return store.save_intent(unit.connection, element_id, fragment.service_id, intent)
+
+    def withdraw(self, unit: Unit, element_id: ElementId, service_id: ServiceId, generation: int) -> bool:
+        present = store.intents(unit.connection, element_id, [service_id]).get(service_id)
+        if present is None or (present.fragment is None and present.generation >= generation):
+            return False
+        nothing = Intent(kind=present.kind, generation=generation, fragment=None)
+        return store.save_intent(unit.connection, element_id, service_id, nothing)
+
+    def set_credentials(self, unit: Unit, element_id: ElementId, credentials: Credentials) -> None:
+        plain = json.dumps(
+            {
+                "username": credentials.username,
+                "password": credentials.password,
+                "enable": credentials.enable,
+                "host_key": credentials.host_key,
+            }
+        )
+        sealed = self._box.seal(plain, _context(element_id))
+        store.save_credential(unit.connection, element_id, sealed, unit.now)
+        unit.audit("configuration.credentials_set", element_id)
+
+    # --- reads --------------------------------------------------------------------------------------------
+
+    def intended(self, element_id: ElementId) -> Mapping[ServiceId, Fragment]:
+        return {
+            service_id: intent.fragment
+            for service_id, intent in self.intents(element_id, None).items()
+            if intent.fragment is not None
+        }
+
+    def intended_of(self, service_id: ServiceId) -> Mapping[ElementId, Fragment]:
+        with self._runtime.snapshot("configuration") as connection:
+            found = store.intents_of(connection, service_id)
+        return {
+            element_id: intent.fragment for element_id, intent in found.items() if intent.fragment is not None
+        }
+
+    def actual(
+        self, element_id: ElementId, services: Sequence[ServiceId] | None = None, *, deadline_s: float = 10.0
+    ) -> Mapping[ServiceId, Fragment]:
+        element = self.element(element_id)
+        return self.driver(element).read(
+            element, self.credentials(element_id), services, deadline_s=deadline_s
+        )
+
+    def differences(
+        self, element_id: ElementId, services: Sequence[ServiceId] | None = None
+    ) -> Sequence[Difference]:
+        return rules.differences(self.intents(element_id, services), self.actual(element_id, services))
+
+    def backups(self, element_id: ElementId) -> Sequence[BackupView]:
+        with self._runtime.snapshot("configuration") as connection:
+            return store.backups(connection, element_id)
+
+    def backup_text(self, element_id: ElementId, revision: int) -> str | None:
+        with self._runtime.snapshot("configuration") as connection:
+            found = store.load_backup(connection, element_id, revision)
+        return None if found is None else found.text
+
+    def backup_diff(self, element_id: ElementId, old: int, new: int) -> str:
+        texts = [self.backup_text(element_id, revision) for revision in (old, new)]
+        if texts[0] is None or texts[1] is None:
+            raise NotFound("no such backup", field="revision", remedy="list them: turnup config backups")
+        return rules.text_diff(texts[0], texts[1], f"revision {old}", f"revision {new}")
+
+    # --- for the apply path -------------------------------------------------------------------------------
+
+    def element(self, element_id: ElementId) -> ElementView:
+        element = self._network.element(element_id)
+        if element is None:
+            raise NotFound(f"no element {element_id}", field="element")
+        return element
+
+    def driver(self, element: ElementView) -> ElementDriver:
+        try:
+            return self._drivers[element.driver]
+        except KeyError as error:
+            raise InvalidInput(
+                f"no driver {element.driver!r} for {element.code}",
+                field="driver",
+                remedy=f"use one of: {', '.join(sorted(self._drivers))}",
+            ) from error
+
+    def credentials(self, element_id: ElementId) -> Credentials:
+        with self._runtime.snapshot("configuration") as connection:
+            sealed = store.credential(connection, element_id)
+        if sealed is None:
+            raise NotFound(
+                "the element has no credentials",
+                field="credentials",
+                remedy="set them: turnup config credentials ELEMENT",
+            )
+        plain = json.loads(self._box.open_text(sealed, _context(element_id)))
+        return Credentials(**plain)
+
+    def intents(
+        self, element_id: ElementId, services: Sequence[ServiceId] | None
+    ) -> Mapping[ServiceId, Intent]:
+        """Intents with their secrets opened: for comparing and applying only, never stored or shown."""
+        with self._runtime.snapshot("configuration") as connection:
+            found = store.intents(connection, element_id, services)
+        return {service_id: self._opened(intent) for service_id, intent in found.items()}
+
+    def take_lease(self, element_id: ElementId, holder: str, seconds: float) -> Lease | None:
+        with self._runtime.unit("configuration", holder) as unit:
+            return store.take_lease(unit.connection, element_id, holder, seconds)
+
+    def give_lease_back(self, lease: Lease, *, changed: bool) -> None:
+        with self._runtime.unit("configuration", lease.holder) as unit:
+            store.give_lease_back(unit.connection, lease, unit.now if changed else None)
+
+    def keep_backup(self, element_id: ElementId, text: str, sha256: str, cause: str) -> BackupView:
+        """A new revision only if the text differs from the last one."""
+        with self._runtime.unit("configuration", "backup") as unit:
+            last = store.last_backup(unit.connection, element_id)
+            if last is None or last.sha256 != sha256:
+                revision = 1 if last is None else last.revision + 1
+                last = Backup(element_id, revision, unit.now, sha256, cause, text)
+                store.add_backup(unit.connection, last)
+            store.note_backed_up(unit.connection, element_id, unit.now)
+        return BackupView(
+            element_id=element_id,
+            revision=last.revision,
+            taken_at=last.taken_at,
+            sha256=last.sha256,
+            cause=last.cause,
+        )
+
+    def changed_since_backup(self) -> Sequence[ElementId]:
+        with self._runtime.snapshot("configuration") as connection:
+            return store.changed_since_backup(connection)
+
+    def _opened(self, intent: Intent) -> Intent:
+        if intent.fragment is None:
+            return intent
+        attributes = {
+            name: unseal_text(self._box, value, str(intent.fragment.service_id))
+            if name in rules.SECRET_ATTRIBUTES
+            else value
+            for name, value in intent.fragment.attributes.items()
+        }
+        return replace(intent, fragment=replace(intent.fragment, attributes=attributes))
+
+
+def _context(element_id: ElementId) -> str:
+    return f"element:{element_id}"

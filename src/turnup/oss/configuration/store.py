@@ -1,0 +1,180 @@
+"""The SQL of configuration."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from turnup.contracts.configuration import BackupView, Fragment
+from turnup.kernel.ids import ElementId, ServiceId
+from turnup.oss.configuration import tables
+from turnup.oss.configuration.model import Backup, Intent, Lease
+
+
+def save_intent(connection: Connection, element_id: ElementId, service_id: ServiceId, intent: Intent) -> bool:
+    """Store it unless a newer generation is there; True if anything changed."""
+    attributes = None if intent.fragment is None else dict(intent.fragment.attributes)
+    statement = insert(tables.intent).values(
+        element_id=element_id,
+        service_id=service_id,
+        kind=intent.kind,
+        generation=intent.generation,
+        attributes=attributes,
+    )
+    row = tables.intent.c
+    statement = statement.on_conflict_do_update(
+        index_elements=["element_id", "service_id"],
+        set_={"kind": intent.kind, "generation": intent.generation, "attributes": attributes},
+        where=(row.generation <= intent.generation)
+        & (
+            row.attributes.is_distinct_from(statement.excluded.attributes)
+            | (row.generation < intent.generation)
+        ),
+    )
+    return bool(connection.execute(statement).rowcount)
+
+
+def intents(
+    connection: Connection, element_id: ElementId, service_ids: Sequence[ServiceId] | None
+) -> dict[ServiceId, Intent]:
+    statement = select(tables.intent).where(tables.intent.c.element_id == element_id)
+    if service_ids is not None:
+        statement = statement.where(tables.intent.c.service_id.in_(service_ids))
+    return {ServiceId(row.service_id): _intent(row) for row in connection.execute(statement)}
+
+
+def intents_of(connection: Connection, service_id: ServiceId) -> dict[ElementId, Intent]:
+    rows = connection.execute(select(tables.intent).where(tables.intent.c.service_id == service_id))
+    return {ElementId(row.element_id): _intent(row) for row in rows}
+
+
+def _intent(row: Any) -> Intent:
+    fragment = None
+    if row.attributes is not None:
+        fragment = Fragment(
+            service_id=ServiceId(row.service_id),
+            kind=row.kind,
+            attributes=row.attributes,
+            generation=row.generation,
+        )
+    return Intent(kind=row.kind, generation=row.generation, fragment=fragment)
+
+
+_TAKE = text("""
+    INSERT INTO configuration.element_state AS s (element_id, holder, token, expires_at)
+    VALUES (:element_id, :holder, 1, clock_timestamp() + make_interval(secs => :seconds))
+    ON CONFLICT (element_id) DO UPDATE
+        SET holder = :holder, token = s.token + 1,
+            expires_at = clock_timestamp() + make_interval(secs => :seconds)
+        WHERE s.holder IS NULL OR s.expires_at < clock_timestamp()
+    RETURNING token
+""")
+
+
+def take_lease(connection: Connection, element_id: ElementId, holder: str, seconds: float) -> Lease | None:
+    """None while somebody else holds it."""
+    token = connection.scalar(_TAKE, {"element_id": element_id, "holder": holder, "seconds": seconds})
+    return None if token is None else Lease(element_id, holder, token)
+
+
+def give_lease_back(connection: Connection, lease: Lease, changed_at: datetime | None) -> None:
+    values: dict[str, Any] = {"holder": None}
+    if changed_at is not None:
+        values["changed_at"] = changed_at
+    connection.execute(
+        update(tables.element_state)
+        .where(
+            tables.element_state.c.element_id == lease.element_id, tables.element_state.c.token == lease.token
+        )
+        .values(**values)
+    )
+
+
+def save_credential(connection: Connection, element_id: ElementId, sealed: bytes, now: datetime) -> None:
+    values = {"sealed": sealed, "changed_at": now}
+    statement = insert(tables.credential).values(element_id=element_id, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["element_id"], set_=values))
+
+
+def credential(connection: Connection, element_id: ElementId) -> bytes | None:
+    found: bytes | None = connection.scalar(
+        select(tables.credential.c.sealed).where(tables.credential.c.element_id == element_id)
+    )
+    return found
+
+
+def last_backup(connection: Connection, element_id: ElementId) -> Backup | None:
+    row = connection.execute(
+        select(tables.backup)
+        .where(tables.backup.c.element_id == element_id)
+        .order_by(tables.backup.c.revision.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _backup(row)
+
+
+def load_backup(connection: Connection, element_id: ElementId, revision: int) -> Backup | None:
+    row = connection.execute(
+        select(tables.backup).where(
+            tables.backup.c.element_id == element_id, tables.backup.c.revision == revision
+        )
+    ).first()
+    return None if row is None else _backup(row)
+
+
+def _backup(row: Any) -> Backup:
+    return Backup(ElementId(row.element_id), row.revision, row.taken_at, row.sha256, row.cause, row.text)
+
+
+def add_backup(connection: Connection, backup: Backup) -> None:
+    connection.execute(
+        insert(tables.backup).values(
+            element_id=backup.element_id,
+            revision=backup.revision,
+            taken_at=backup.taken_at,
+            sha256=backup.sha256,
+            cause=backup.cause,
+            text=backup.text,
+        )
+    )
+
+
+def note_backed_up(connection: Connection, element_id: ElementId, now: datetime) -> None:
+    connection.execute(
+        update(tables.element_state)
+        .where(tables.element_state.c.element_id == element_id)
+        .values(backed_up_at=now)
+    )
+
+
+def backups(connection: Connection, element_id: ElementId) -> list[BackupView]:
+    rows = connection.execute(
+        select(tables.backup)
+        .where(tables.backup.c.element_id == element_id)
+        .order_by(tables.backup.c.revision.desc())
+    )
+    return [
+        BackupView(
+            element_id=ElementId(row.element_id),
+            revision=row.revision,
+            taken_at=row.taken_at,
+            sha256=row.sha256,
+            cause=row.cause,
+        )
+        for row in rows
+    ]
+
+
+def changed_since_backup(connection: Connection) -> list[ElementId]:
+    """Elements that we changed after their last backup."""
+    state = tables.element_state.c
+    rows = connection.execute(
+        select(state.element_id).where(
+            state.changed_at.is_not(None),
+            func.coalesce(state.backed_up_at, state.changed_at - text("interval '1 second'"))
+            < state.changed_at,
+        )
+    )
+    return [ElementId(row[0]) for row in rows]
