@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -94,3 +95,20 @@ def test_the_lab_imports_nothing_of_turnup_but_itself():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_lab_ends_with_the_process_that_started_it(network_file, tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from turnup.lab.client import LabProcess\n"
+        "lab = LabProcess(Path(sys.argv[1]), Path(sys.argv[2])).start()\n"
+        "print(lab.pid, flush=True); time.sleep(60)"
+    )
+    words = [sys.executable, "-c", code, str(network_file), str(tmp_path / "state")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        assert psutil.pid_exists(pid)
+        lab = psutil.Process(pid)
+        starter.kill()
+    psutil.wait_procs([lab], timeout=20)
+    assert not lab.is_running() or lab.status() == psutil.STATUS_ZOMBIE

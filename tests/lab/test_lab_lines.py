@@ -270,3 +270,23 @@ def test_three_hundred_subscribers_come_online_together(line, lab, aaa_database)
     lab.client.wait_for(lambda client: client.status()["cpes"] == {"online": count}, timeout_s=30)
     line.until_accounted("start", count)
     assert len(set(line.accounting("host(framed_ipv4)"))) >= count
+
+
+def test_a_second_uplink_carries_on_where_the_first_is_cut(network_file, tmp_path, aaa_database, line):
+    network = yaml.safe_load(network_file.read_text())
+    network["links"].append({"name": "olt1-second", "a": "olt1/xe-0/0/1", "b": "bng1/xe-0/0/2"})
+    file = tmp_path / "network.yaml"
+    file.write_text(yaml.safe_dump(network))
+    with LabProcess(file, tmp_path / "state", aaa_database) as second:
+        there = replace(line, lab=second)
+        there.provision()
+        there.plug()
+        first = there.until("online")["session"]["session"]
+        second.client.cut_link(name="olt1-uplink")
+        second.client.advance_clock(seconds=100)
+        assert second.client.cpe(name="S1")["session"]["session"] == first
+        ports = there.tlos(second, "olt1", "show port xe-0/0/0", "show port xe-0/0/1").text.splitlines()
+        octets = [int(row.split("in-octets=")[1].split()[0]) for row in ports]
+        assert octets[0] < octets[1] and octets[1] >= 300_000 * 125 * 100
+        second.client.cut_link(name="olt1-second")
+        there.until("blocked", reason="uplink down")

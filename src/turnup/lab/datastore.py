@@ -197,7 +197,10 @@ class Datastore:
     def save(self) -> None:
         """Write running to the startup file, whole or not at all."""
         fences = [f"# fence {kind} {key} {generation}" for (kind, key), generation in self._fences.items()]
-        text = "\n".join([*self.running.lines(), *fences, ""])
+        stanzas = [
+            stanza.text for stanza in self.running.stanzas.values()
+        ]  # unsorted: it is done at every order
+        text = "\n".join([*stanzas, *fences, ""])
         scratch = self._startup_file.with_suffix(".new")
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(self._startup_file)

@@ -236,10 +236,14 @@ class Plant:
     def _keep(self, cpe: Cpe, session: Session, line: Line) -> None:
         """An online session under a possibly changed configuration: good, or dialled anew."""
         fault = _mismatch(session, line)
-        if fault or session.circuit != line.circuit:
+        moved = session.circuit != line.circuit or session.ident not in self.nas[line.bng].sessions
+        if fault or moved:
             self._block(cpe, fault or "line moved")
             self._dial(cpe)
             return
+        session.flow.settle(self._clock.elapsed())
+        session.flow.olt_uplink = self.devices[cpe.olt].ports[line.olt_uplink]
+        session.flow.bng_port = self.devices[line.bng].ports[line.bng_port]
         self._shape(cpe, session, line)
 
     def _shape(self, cpe: Cpe, session: Session, line: Line) -> None:

@@ -178,5 +178,6 @@ async def serve_ssh(device: Device, sock: socket.socket, key: asyncssh.SSHKey) -
         server_version="tlos",
         public_key_auth=False,
         compression_algs=["none"],
+        encryption_algs=["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr"],  # cheapest first
         login_timeout=10,
     )

@@ -142,11 +142,12 @@ def set_lines(ident: StanzaId, leaves: Mapping[str, str], kind: Kind) -> list[st
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """A committed stanza; `lines` re-create it."""
+    """A committed stanza; `lines` (and the same as one `text`) re-create it."""
 
     ident: StanzaId
     leaves: Mapping[str, str]
     lines: tuple[str, ...] = field(compare=False)
+    text: str = field(compare=False)
 
     @property
     def generation(self) -> int:
@@ -155,7 +156,8 @@ class Stanza:
 
 def make_stanza(ident: StanzaId, leaves: Mapping[str, str], kind: Kind) -> Stanza:
     """Freeze leaves into a stanza with its lines rendered once."""
-    return Stanza(ident, dict(leaves), tuple(set_lines(ident, leaves, kind)))
+    lines = tuple(set_lines(ident, leaves, kind))
+    return Stanza(ident, dict(leaves), lines, "\n".join(lines))
 
 
 def words_of(line: str) -> list[str]:
