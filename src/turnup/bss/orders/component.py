@@ -2,6 +2,7 @@
 
 from turnup.bss.orders import tables
 from turnup.bss.orders.handlers import handlers
+from turnup.bss.orders.routes import routers
 from turnup.bss.orders.service import Orders
 from turnup.bss.orders.workflows import Fulfilment, workflows
 from turnup.contracts import catalog, crm, inventory, provisioning
@@ -43,5 +44,6 @@ def build(
         schema=SCHEMA,
         handlers=handlers(orders),
         workflows=workflows(fulfilment),
+        routers=routers(orders, runtime),
         ticks=[Tick(name="orders.release_due", every_s=1.0, run=release_due)],
     )

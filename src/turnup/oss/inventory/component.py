@@ -3,6 +3,7 @@
 from turnup.contracts import crm
 from turnup.oss.inventory import tables
 from turnup.oss.inventory.handlers import handlers
+from turnup.oss.inventory.routes import routers
 from turnup.oss.inventory.service import Inventory
 from turnup.runtime.component import Component, Runtime, Schema
 
@@ -11,4 +12,10 @@ SCHEMA = Schema(name="inventory", metadata=tables.metadata)
 
 def build(runtime: Runtime, customers: crm.Reads) -> Component:
     service = Inventory(runtime, customers)
-    return Component(name="inventory", service=service, schema=SCHEMA, handlers=handlers(service))
+    return Component(
+        name="inventory",
+        service=service,
+        schema=SCHEMA,
+        handlers=handlers(service),
+        routers=routers(service, runtime),
+    )

@@ -4,6 +4,7 @@ from turnup.contracts import configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
+from turnup.oss.provisioning.routes import routers
 from turnup.oss.provisioning.service import Provisioning, Seal
 from turnup.oss.provisioning.workflows import NetworkRealiser, workflows
 from turnup.runtime.component import Component, Runtime, Schema
@@ -33,5 +34,6 @@ def build(
         schema=SCHEMA,
         handlers=handlers(provisioning),
         workflows=workflows(realiser),
+        routers=routers(provisioning, runtime),
     )
     return component, realiser

@@ -1,0 +1,94 @@
+"""HTTP shapes of inventory: TMF639 resources, the network's elements as physical resources; pools native."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from turnup.contracts.inventory import ElementView
+from turnup.kernel.errors import InvalidInput
+from turnup.kernel.ids import ElementId, ServiceId
+from turnup.oss.inventory.service import Inventory
+from turnup.runtime import tmf
+from turnup.runtime.auth import authorise
+from turnup.runtime.component import Runtime
+
+
+def routers(inventory: Inventory, runtime: Runtime) -> Sequence[APIRouter]:
+    def get(resource_id: str) -> dict[str, Any] | None:
+        element = inventory.element(ElementId(_uuid(resource_id)))
+        return None if element is None else _element(element, inventory)
+
+    def page(query: tmf.Query) -> list[dict[str, Any]]:
+        return [_element(element, inventory) for element in inventory.elements()]
+
+    resource = tmf.Resource(
+        api="TMF639",
+        name="resource",
+        type_name="PhysicalResource",
+        component="inventory",
+        scope="resources",
+        get=get,
+        list=page,
+    )
+    return [tmf.router([resource], runtime), _native(inventory)]
+
+
+def _native(inventory: Inventory) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1", tags=["inventory"])
+
+    @router.get("/pools")
+    def pools(request: Request) -> list[dict[str, Any]]:
+        """Address pools and how full they are."""
+        authorise(request, "resources:read")
+        return [
+            {
+                "pool": pool.code,
+                "kind": pool.kind,
+                "prefixes": pool.prefixes,
+                "used": pool.used,
+                "total": pool.total,
+            }
+            for pool in inventory.pools()
+        ]
+
+    @router.get("/services/{service_id}/resources")
+    def resources(request: Request, service_id: UUID) -> dict[str, Any]:
+        """What a service holds: port, VLAN, addresses, ONT."""
+        authorise(request, "resources:read")
+        held = inventory.reservation(ServiceId(service_id))
+        if held is None:
+            return {"status": "none", "resources": {}}
+        return {"status": held.status, "resources": dict(held.resources)}
+
+    return router
+
+
+def _uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise InvalidInput(f"{value!r} is not an id", field="id", remedy="use the id from a list") from error
+
+
+def _element(element: ElementView, inventory: Inventory) -> dict[str, Any]:
+    return {
+        "id": str(element.id),
+        "name": element.code,
+        "category": element.role,
+        "lifecycleState": "installed" if element.status == "in_service" else "planned",
+        "administrativeState": "unlocked",
+        "resourceCharacteristic": [
+            {"@type": "StringCharacteristic", "name": name, "valueType": "string", "value": value}
+            for name, value in sorted({**element.management, "driver": element.driver}.items())
+        ],
+        "resourceRelationship": [
+            {
+                "@type": "ResourceRelationship",
+                "relationshipType": "contains",
+                "resource": {"id": str(port.id), "name": port.name, "@type": "ResourceRef"},
+            }
+            for port in inventory.ports(element.id)
+        ],
+    }

@@ -1,0 +1,126 @@
+"""HTTP shapes of provisioning: TMF638 services with their three facts; acceptance native."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from turnup.contracts.provisioning import ServiceState, ServiceView
+from turnup.kernel.clock import iso_utc
+from turnup.kernel.errors import InvalidInput
+from turnup.kernel.ids import ServiceId
+from turnup.oss.provisioning.service import Provisioning
+from turnup.runtime import tmf
+from turnup.runtime.auth import authorise
+from turnup.runtime.component import Runtime
+
+_STATES = {
+    ServiceState.RESERVED: "reserved",
+    ServiceState.AWAITING_EQUIPMENT: "inactive",
+    ServiceState.CONFIGURED: "inactive",
+    ServiceState.ONLINE: "active",
+    ServiceState.ACCEPTED: "active",
+    ServiceState.SUSPENDED: "suspended",
+    ServiceState.CEASED: "terminated",
+}
+
+
+def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]:
+    def get(service_id: str) -> dict[str, Any] | None:
+        view = provisioning.service(ServiceId(_uuid(service_id)))
+        return None if view is None else _service(view)
+
+    def page(query: tmf.Query) -> list[dict[str, Any]]:
+        return [_service(view) for view in provisioning.services()]
+
+    resource = tmf.Resource(
+        api="TMF638",
+        name="service",
+        type_name="Service",
+        component="provisioning",
+        scope="services",
+        get=get,
+        list=page,
+    )
+    return [tmf.router([resource], runtime), _native(provisioning, runtime)]
+
+
+def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1", tags=["services"])
+
+    @router.post("/services/{service_id}/accept")
+    def accept(request: Request, service_id: UUID) -> dict[str, str]:
+        """Somebody accepts the service: billing may start, if the offering waits for acceptance."""
+        caller = authorise(request, "services:write")
+        with runtime.unit("provisioning", caller.actor) as unit:
+            provisioning.accept(unit, ServiceId(service_id), unit.now)
+        return {"state": "accepted"}
+
+    @router.post("/services/{service_id}/repair")
+    def repair(request: Request, service_id: UUID) -> dict[str, str]:
+        """Apply the desired state again; idempotent."""
+        caller = authorise(request, "services:write")
+        with runtime.unit("provisioning", caller.actor) as unit:
+            provisioning.repair(unit, ServiceId(service_id), unit.now.isoformat())
+        return {"state": "started"}
+
+    return router
+
+
+def _uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise InvalidInput(f"{value!r} is not an id", field="id", remedy="use the id from a list") from error
+
+
+def _operating_status(view: ServiceView) -> str:
+    if view.state is ServiceState.SUSPENDED:
+        return "limited"
+    if view.facts.online is None:
+        return "configured" if view.facts.configuration_present else "pending"
+    return "running" if view.facts.online else "stopped"
+
+
+def _service(view: ServiceView) -> dict[str, Any]:
+    facts = view.facts
+    body: dict[str, Any] = {
+        "id": str(view.id),
+        "name": view.number,
+        "serviceType": "CFS",
+        "category": "internet access",
+        "isServiceEnabled": view.state in (ServiceState.ONLINE, ServiceState.ACCEPTED),
+        "hasStarted": view.facts.online_changed_at is not None,
+        "state": _STATES[view.state],
+        "operatingStatus": _operating_status(view),
+        "serviceSpecification": {"id": view.spec_code, "@type": "ServiceSpecificationRef"},
+        "serviceCharacteristic": [
+            {"@type": "StringCharacteristic", "name": name, "valueType": "string", "value": value}
+            for name, value in sorted({**view.characteristics, "login": view.login}.items())
+        ],
+        "relatedEntity": [
+            {
+                "@type": "RelatedEntityRefOrValue",
+                "role": "product",
+                "entity": {"id": str(view.product_id), "@type": "EntityRef", "@referredType": "Product"},
+            }
+        ],
+        "facts": {
+            "configurationPresent": facts.configuration_present,
+            "configurationReadAt": _when(facts.configuration_read_at),
+            "subscriberOnline": facts.online,
+            "onlineChangedAt": _when(facts.online_changed_at),
+            "trafficSeenAt": _when(facts.traffic_seen_at),
+            "sessionKbps": list(facts.speeds_kbps) if facts.speeds_kbps else None,
+        },
+        "turnupState": view.state.value,
+        "management": view.management.value,
+        "generation": view.generation,
+        "verifiedGeneration": view.verified_generation,
+    }
+    return body
+
+
+def _when(instant: Any) -> str | None:
+    return None if instant is None else iso_utc(instant)
