@@ -13,7 +13,7 @@ from turnup.bss.billing.store import accounts, runs
 from turnup.bss.billing.store import documents as posted
 from turnup.bss.billing.store.bulk import Connection
 from turnup.contracts import catalog, crm
-from turnup.contracts.billing import BilledService, InvoiceView, OutageCredited, RunProgress
+from turnup.contracts.billing import BilledService, Commands, InvoiceView, OutageCredited, Reads, RunProgress
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import NotFound
@@ -23,7 +23,7 @@ from turnup.kernel.money import RATED_SCALE, divide
 Snapshot = Callable[[], AbstractContextManager[Connection]]
 
 
-class Billing:
+class Billing(Reads, Commands):
     """Reads open a snapshot of their own; commands work in the unit they are given."""
 
     def __init__(
