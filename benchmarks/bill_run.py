@@ -262,7 +262,7 @@ def run(database: Database, url: str, shard_accounts: int, workers: int) -> dict
 
 
 class Memory:
-    """The highest resident memory of this process, its workers and PostgreSQL together, shared pages once."""
+    """The highest memory of this process, its workers and PostgreSQL; shared pages count once (PSS)."""
 
     def __init__(self) -> None:
         self.peak_mb = 0
@@ -278,7 +278,7 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.5):
             self.peak_mb = max(self.peak_mb, self._now_mb())
 
     def _now_mb(self) -> int:
@@ -286,7 +286,7 @@ class Memory:
         total = 0
         for process in [me, *me.children(recursive=True)]:
             try:
-                total += process.memory_info().rss
+                total += process.memory_full_info().pss
             except psutil.NoSuchProcess:
                 continue
         return total >> 20

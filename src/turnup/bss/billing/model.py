@@ -104,6 +104,24 @@ class ServiceFact:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedCharge:
+    """One charge of an agreed price. `amount_micro` is per `months`, or per `unit` of usage."""
+
+    id: UUID
+    code: str
+    name: str
+    kind: str
+    amount_micro: int
+    currency: str
+    tax_category: str
+    months: int
+    in_advance: bool
+    unit: str | None
+    unit_octets: int | None
+    included_octets: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class BillableTime:
     """A stretch `[start, end)` in which a service counts; `end` None: still running. `cause` began it."""
@@ -112,6 +130,44 @@ class BillableTime:
     start: datetime
     end: datetime | None
     cause: FactKind
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One invoice line and all that explains it.
+
+    recurring: `price_micro` x `numerator` / `denominator` (days or seconds, by `granularity`) of the period.
+    usage: `quantity` octets less `included`, at `price_micro` per `unit`. credit: `share_ppm` of the price
+    per month for an outage of `quantity` minutes. `net_minor` is `owed_minor` less `billed_before_minor`.
+    """
+
+    n: int
+    kind: str
+    name: str
+    product_id: UUID
+    service_id: UUID
+    period_from: date
+    period_to: date
+    served_from: date
+    served_to: date
+    months: int
+    unit: str | None
+    unit_octets: int | None
+    price_micro: int
+    numerator: int
+    denominator: int
+    quantity: int | None
+    included: int | None
+    share_ppm: int | None
+    owed_minor: int
+    billed_before_minor: int
+    net_minor: int
+    tax_ppm: int
+    tax_minor: int
+    granularity: str
+    rounding: str
+    zone: str
+    source_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +243,19 @@ class Arrears:
     overdue_minor: int
     step: int
     """The last step taken, 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """A dunning case that is not released."""
+
+    id: UUID
+    account_id: AccountId
+    policy: str
+    currency: str
+    zone: str
+    step: int
+    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ account = Table(
     Column("cycle_day", SmallInteger, nullable=False),
     Column("tax_class", Text, nullable=False),
     Column("dunning_policy", Text, nullable=False),
+    Column("taken_over_through", Date),
     Column("billed_through", Date, nullable=False),
     Column("next_bill_date", Date, nullable=False),
     Column("dirty_from", Date),
@@ -54,7 +55,8 @@ account = Table(
     # Not indexed by next_bill_date: every run would rewrite the index; half-empty
     # pages let a run move every account without touching an index (HOT).
     postgresql_with={"fillfactor": "45"},
-    comment="billing's own copy of an account; dirty_from: earliest day late facts touch",
+    comment="billing's own copy of an account; dirty_from: earliest day late facts touch; taken_over_through:"
+    " what a former system billed, never billed again",
 )
 
 service = Table(
@@ -424,6 +426,9 @@ declare
   following date := first + interval '1 month';
   bounds text := concat('(', quote_literal(first), ') to (', quote_literal(following), ')');
 begin
+  if to_regclass('billing.ledger_entry' || to_char(first, '_YYYY_MM')) is not null then
+    return;
+  end if;
   perform pg_advisory_xact_lock(hashtext('billing.ensure_month'));
   foreach parent in array array['invoice_line', 'ledger_entry'] loop
     part := parent || to_char(first, '_YYYY_MM');

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection as Connection  # use cases know the type, never SQLAlchemy
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

@@ -129,3 +129,54 @@ def record_settlements(connection: Connection, settled: Sequence[Settlement], no
             else "UPDATE billing.invoice SET open_minor = open_minor + %(amount)s"
         )
         execute(connection, f"{spent} WHERE id = %(source)s", facts)
+
+
+def take_unmatched(connection: Connection, payment_id: UUID) -> NewPayment | None:
+    """Remove an unmatched payment from the queue, to be booked under the same key."""
+    found = rows(
+        connection,
+        """DELETE FROM billing.payment WHERE id = %(id)s AND state = 'unmatched'
+           RETURNING amount_minor, currency, method, reference, received_on, source_key""",
+        {"id": payment_id},
+    )
+    if not found:
+        return None
+    amount, currency, method, reference, received_on, key = found[0]
+    return NewPayment(
+        id=payment_id,
+        account_id=None,
+        legal_entity_id=None,
+        amount_minor=amount,
+        currency=currency,
+        method=method,
+        reference=reference,
+        received_on=received_on,
+        source_key=key,
+    )
+
+
+def record_file(
+    connection: Connection,
+    digest: str,
+    name: str,
+    rows_read: int,
+    matched: int,
+    unmatched: int,
+    now: datetime,
+    actor: str,
+) -> None:
+    execute(
+        connection,
+        """INSERT INTO billing.payment_file (sha256, name, rows, matched, unmatched, imported_at, actor)
+           VALUES (%(digest)s, %(name)s, %(rows)s, %(matched)s, %(unmatched)s, %(now)s, %(actor)s)
+           ON CONFLICT (sha256) DO NOTHING""",
+        {
+            "digest": digest,
+            "name": name,
+            "rows": rows_read,
+            "matched": matched,
+            "unmatched": unmatched,
+            "now": now,
+            "actor": actor,
+        },
+    )

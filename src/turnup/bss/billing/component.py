@@ -1,0 +1,22 @@
+"""Wires billing."""
+
+from functools import partial
+
+from turnup.bss.billing.handlers import handlers
+from turnup.bss.billing.service.billing import Billing
+from turnup.bss.billing.tables import DDL, metadata
+from turnup.bss.billing.workflows import workflows
+from turnup.contracts import catalog, crm
+from turnup.runtime.component import Component, Runtime, Schema
+
+
+def build(runtime: Runtime, *, catalog_reads: catalog.Reads, crm_reads: crm.Reads) -> Component:
+    """`service` of the manifest implements contracts.billing Reads and Commands."""
+    billing = Billing(partial(runtime.snapshot, "billing"), runtime.clock, catalog_reads, crm_reads)
+    return Component(
+        name="billing",
+        service=billing,
+        schema=Schema(name="billing", metadata=metadata, ddl=DDL),
+        handlers=handlers(billing),
+        workflows=workflows(billing.runs),
+    )

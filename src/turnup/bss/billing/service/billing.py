@@ -1,0 +1,193 @@
+"""The face of billing: implements contracts.billing Reads and Commands by the use cases beside it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from uuid import UUID
+
+from turnup.bss.billing.model import DunningPolicy, FactKind, Policies, ServiceTime
+from turnup.bss.billing.rules.policies import frozen_policies
+from turnup.bss.billing.service import documents, dunning, facts, payments
+from turnup.bss.billing.service.runs import BillRuns, policy_snapshot
+from turnup.bss.billing.store import accounts, runs
+from turnup.bss.billing.store import documents as posted
+from turnup.bss.billing.store.bulk import Connection
+from turnup.contracts import catalog, crm
+from turnup.contracts.billing import BilledService, Commands, InvoiceView, OutageCredited, Reads, RunProgress
+from turnup.contracts.unit import Unit
+from turnup.kernel.clock import Clock
+from turnup.kernel.errors import NotFound
+from turnup.kernel.ids import AccountId, InvoiceId, PaymentId, ProductId, RunId, ServiceId
+from turnup.kernel.money import RATED_SCALE, divide
+
+Snapshot = Callable[[], AbstractContextManager[Connection]]
+
+
+class Billing(Reads, Commands):
+    """Reads open a snapshot of their own; commands work in the unit they are given."""
+
+    def __init__(
+        self, snapshot: Snapshot, clock: Clock, catalog_reads: catalog.Reads, crm_reads: crm.Reads
+    ) -> None:
+        self._snapshot = snapshot
+        self._clock = clock
+        self._catalog = catalog_reads
+        self._crm = crm_reads
+        self.runs = BillRuns(catalog_reads)
+
+    # Reads
+
+    def invoice(self, invoice_id: InvoiceId) -> InvoiceView | None:
+        with self._snapshot() as connection:
+            row = posted.invoice(connection, invoice_id)
+            return documents.posted_view(connection, row) if row else None
+
+    def invoice_by_number(self, number: str) -> InvoiceView | None:
+        with self._snapshot() as connection:
+            row = posted.invoice_by_number(connection, number)
+            return documents.posted_view(connection, row) if row else None
+
+    def invoices(self, account_id: AccountId) -> Sequence[InvoiceView]:
+        with self._snapshot() as connection:
+            return [documents.posted_view(connection, r) for r in posted.invoices_of(connection, account_id)]
+
+    def preview(self, account_id: AccountId, as_of: date) -> InvoiceView | None:
+        policies = self._policies(self._clock.now())
+        with self._snapshot() as connection:
+            return documents.preview(connection, account_id, as_of, policies)
+
+    def run(self, run_id: RunId) -> RunProgress | None:
+        with self._snapshot() as connection:
+            run = runs.find_run(connection, run_id)
+            if run is None:
+                return None
+            sums = runs.totals(connection, run_id)
+        return RunProgress(
+            run_id=run_id,
+            state=run.state.value,
+            accounts=sums.accounts,
+            invoices=sums.invoices,
+            parked=sums.parked,
+            shards_total=run.shards,
+            shards_done=sums.posted,
+            total_minor=sums.total_minor,
+        )
+
+    def parked(self, run_id: RunId) -> Sequence[tuple[AccountId, str]]:
+        """The accounts a run could not bill, and why."""
+        with self._snapshot() as connection:
+            return [(AccountId(account), reason) for account, reason in runs.parked(connection, run_id)]
+
+    def balance_minor(self, account_id: AccountId) -> int:
+        with self._snapshot() as connection:
+            return posted.balance_minor(connection, account_id)
+
+    def billed_services(self) -> Sequence[BilledService]:
+        with self._snapshot() as connection:
+            found = accounts.monthly_charges(connection, self._clock.now())
+        return [
+            BilledService(
+                service_id=ServiceId(service),
+                product_id=ProductId(product),
+                account_id=AccountId(account),
+                billing_active=status is not None and price > 0,
+                suspended=status == ServiceTime.SUSPENDED,
+                monthly_minor=divide(price, RATED_SCALE),
+                currency=currency,
+            )
+            for service, product, account, status, price, currency in found
+        ]
+
+    def explain(self, number: str) -> str:
+        """The invoice as text, every line with its arithmetic. NotFound for an unknown number."""
+        return documents.explain(self._by_number(number))
+
+    def pdf(self, number: str, seller: str) -> bytes:
+        """The printed invoice; name and address come from crm as they are today."""
+        invoice = self._by_number(number)
+        account = self._crm.account(invoice.account_id)
+        customer = self._crm.customer(account.customer_id) if account else None
+        return documents.render_pdf(
+            invoice,
+            name=customer.name if customer else "",
+            address=None,
+            account_number=account.number if account else "",
+            seller=seller,
+        )
+
+    def _by_number(self, number: str) -> InvoiceView:
+        invoice = self.invoice_by_number(number)
+        if invoice is None:
+            raise NotFound(
+                f"there is no invoice {number}", field="invoice", remedy="numbers look like INV-00000001"
+            )
+        return invoice
+
+    # Commands
+
+    def start_run(self, unit: Unit, bill_date: date, legal_entity: str | None = None) -> RunId:
+        entity = None
+        if legal_entity is not None:
+            entity = self._crm.legal_entity(legal_entity)
+            if entity is None:
+                raise NotFound(
+                    f"there is no legal entity {legal_entity!r}",
+                    field="legal_entity",
+                    remedy="check its code",
+                )
+        return self.runs.start(unit, bill_date, entity)
+
+    def pay(
+        self,
+        unit: Unit,
+        account_id: AccountId,
+        amount_minor: int,
+        currency: str,
+        reference: str,
+        received_on: date,
+    ) -> PaymentId:
+        return payments.pay(
+            unit, account_id, amount_minor, currency, reference, received_on, self._dunning(unit.now)
+        )
+
+    def import_payments(self, unit: Unit, name: str, content: bytes, currency: str) -> payments.FileImport:
+        """A payment file, see service.payments.import_file."""
+        return payments.import_file(unit, name, content, currency, self._dunning(unit.now))
+
+    def assign_payment(self, unit: Unit, payment_id: PaymentId, account_id: AccountId) -> None:
+        payments.assign(unit, payment_id, account_id, self._dunning(unit.now))
+
+    def dunning_tick(self, unit: Unit, today: date) -> int:
+        return dunning.tick(unit, today, self._dunning(unit.now))
+
+    def repair_billable(
+        self, unit: Unit, service_id: ServiceId, *, active: bool, since: datetime, reason: str
+    ) -> None:
+        kind = FactKind.BILLING_ON if active else FactKind.BILLING_OFF
+        facts.record_service_fact(unit, service_id, kind, since, reason)
+        unit.audit("billable.repaired", service_id, after={"active": active, "since": since.isoformat()})
+
+    def record_outage(
+        self, unit: Unit, problem_id: UUID, service_id: ServiceId, started_at: datetime, ended_at: datetime
+    ) -> None:
+        """Keep the outage, and say what the next bill will credit for it as things stand."""
+        account_id = facts.record_outage(unit, problem_id, service_id, started_at, ended_at)
+        if account_id is None:
+            return
+        amount = documents.credit_for(unit.connection, account_id, problem_id, self._policies(unit.now))
+        if amount is not None:
+            unit.emit(
+                OutageCredited(
+                    account_id=account_id,
+                    service_id=service_id,
+                    minutes=int((ended_at - started_at).total_seconds()) // 60,
+                    amount_minor=amount[0],
+                    currency=amount[1],
+                )
+            )
+
+    def _policies(self, at: datetime) -> Policies:
+        return frozen_policies(policy_snapshot(self._catalog, at))
+
+    def _dunning(self, at: datetime) -> Mapping[str, DunningPolicy]:
+        return self._policies(at).dunning
