@@ -173,6 +173,15 @@ def test_dunning_steps_by_days_and_amount(days: int, overdue: int, step: int, ac
     assert (decision and decision.action) == action
 
 
+def test_who_was_reminded_late_is_suspended_late() -> None:
+    reminded_on = JUNE + timedelta(days=40)
+    arrears = Arrears(AccountId(UUID(int=1)), "standard", "EUR", JUNE, 5000, 1, reminded_on)
+    assert next_step(STEPS, arrears, reminded_on + timedelta(days=13)) is None
+    decision = next_step(STEPS, arrears, reminded_on + timedelta(days=14))
+    assert decision is not None
+    assert decision.action == "suspend"
+
+
 @given(
     st.lists(st.integers(1, 1000), max_size=5),
     st.lists(st.tuples(st.dates(), st.integers(1, 1000)), max_size=5),

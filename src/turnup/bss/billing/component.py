@@ -7,7 +7,7 @@ from turnup.bss.billing.service.billing import Billing
 from turnup.bss.billing.tables import DDL, metadata
 from turnup.bss.billing.workflows import workflows
 from turnup.contracts import catalog, crm
-from turnup.runtime.component import Component, Runtime, Schema
+from turnup.runtime.component import Component, Runtime, Schema, Tick
 
 
 def build(runtime: Runtime, *, catalog_reads: catalog.Reads, crm_reads: crm.Reads) -> Component:
@@ -19,4 +19,10 @@ def build(runtime: Runtime, *, catalog_reads: catalog.Reads, crm_reads: crm.Read
         schema=Schema(name="billing", metadata=metadata, ddl=DDL),
         handlers=handlers(billing),
         workflows=workflows(billing.runs),
+        ticks=[Tick(name="billing.dunning", every_s=3600, run=partial(_dun, runtime, billing))],
     )
+
+
+def _dun(runtime: Runtime, billing: Billing) -> None:
+    with runtime.unit("billing", "tick:dunning") as unit:
+        billing.dunning_tick(unit, unit.now.date())

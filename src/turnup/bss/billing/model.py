@@ -243,6 +243,7 @@ class Arrears:
     overdue_minor: int
     step: int
     """The last step taken, 0 for none."""
+    last_step_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -463,6 +463,7 @@ DDL: tuple[str, ...] = (
     *(f"revoke update, delete, truncate on billing.{table} from {ROLE}" for table in INSERT_ONLY),
     f"revoke update, delete, truncate on billing.invoice from {ROLE}",
     f"grant update (open_minor) on billing.invoice to {ROLE}",
+    "revoke execute on function billing.ensure_month(date) from public",
     f"grant execute on function billing.ensure_month(date) to {ROLE}",
 )
 """Run once, in order, after the tables exist and the component's role has its rights on them.

@@ -1,7 +1,7 @@
 """When an account in arrears is reminded, suspended, and restored."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from turnup.bss.billing.model import Arrears, DunningPolicy
 
@@ -15,13 +15,21 @@ class DunningDecision:
 
 
 def next_step(policy: DunningPolicy, arrears: Arrears, today: date) -> DunningDecision | None:
-    """The one step that is due today, or None. Steps are taken in order and never skipped, so that nobody is
-    suspended who was not reminded; a tick that comes late takes one step per tick."""
+    """The one step that is due today, or None.
+
+    Steps are taken in order and never skipped, and the days between two steps always pass between them: who
+    was reminded late (the system stood still, the clock was moved) is suspended later too.
+    """
     if arrears.overdue_minor <= policy.minimum_open_minor or arrears.step >= len(policy.steps):
         return None
     step = policy.steps[arrears.step]
-    due = (today - arrears.since).days >= step.days_overdue and arrears.overdue_minor >= step.minimum_minor
-    return DunningDecision(arrears.step + 1, step.action) if due else None
+    due_on = arrears.since + timedelta(days=step.days_overdue)
+    if arrears.step and arrears.last_step_on:
+        pause = step.days_overdue - policy.steps[arrears.step - 1].days_overdue
+        due_on = max(due_on, arrears.last_step_on + timedelta(days=pause))
+    if today < due_on or arrears.overdue_minor < step.minimum_minor:
+        return None
+    return DunningDecision(arrears.step + 1, step.action)
 
 
 def is_released(policy: DunningPolicy, overdue_minor: int) -> bool:

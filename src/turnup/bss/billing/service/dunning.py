@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
+import structlog
+
 from turnup.bss.billing.model import Arrears, DunningPolicy, OpenCase
 from turnup.bss.billing.rules.dunning import is_released, next_step
 from turnup.bss.billing.store import dunning
 from turnup.contracts.billing import DunningStepReached
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import business_date
-from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, derived_id
+
+log = structlog.get_logger(__name__)
 
 
 def tick(unit: Unit, today: date, policies: Mapping[str, DunningPolicy]) -> int:
@@ -89,11 +92,9 @@ def _restore(unit: Unit, case: OpenCase, overdue_minor: int) -> None:
 
 
 def _policy(policies: Mapping[str, DunningPolicy], code: str) -> DunningPolicy:
+    """A policy nobody published duns nobody: a slip in a document must not cut customers off."""
     policy = policies.get(code)
     if policy is None:
-        raise InvalidInput(
-            f"there is no dunning policy {code!r}",
-            field="dunning_policy",
-            remedy="publish one: turnup import policies FILE",
-        )
+        log.warning("dunning_policy_unknown", policy=code, remedy="publish it, or give the account another")
+        return DunningPolicy(())
     return policy

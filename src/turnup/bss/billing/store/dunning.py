@@ -11,7 +11,7 @@ from turnup.kernel.ids import AccountId
 
 _ARREARS = """
     SELECT a.id, a.dunning_policy, a.currency, min(i.due_date), sum(i.open_minor)::bigint,
-           coalesce(max(c.step), 0)
+           coalesce(max(c.step), 0), max(c.last_step_at AT TIME ZONE a.zone)::date
     FROM billing.invoice i
     JOIN billing.account a ON a.id = i.account_id
     LEFT JOIN billing.dunning_case c ON c.account_id = a.id AND c.released_at IS NULL
