@@ -145,6 +145,15 @@ class Commands(Protocol):
         ...
 
 
+class Adopt(Protocol):
+    """Taking over running services."""
+
+    def adopt_intents(self, unit: Unit, service_id: ServiceId) -> None:
+        """Tell configuration (whose unit this is) what the elements hold for an adopted service already;
+        nothing is sent."""
+        ...
+
+
 class Realise(Protocol):
     """Touches the world: called from workflow steps only."""
 

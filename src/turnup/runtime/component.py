@@ -22,14 +22,16 @@ from turnup.runtime.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Something a component does every so often in the worker, by Turnup's clock; must bear repetition.
+    """Something a component does every so often; must bear repetition.
 
-    `run` gets nothing and opens its own units; exactly one worker runs a tick at a time.
+    `run` gets nothing and opens its own units; of several processes one at a time runs a tick.
     """
 
     name: str
     every_s: float
     run: Callable[[], None]
+    where: str = "worker"
+    """worker | collector: the kind of process that runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

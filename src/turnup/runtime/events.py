@@ -310,21 +310,17 @@ class Consumer:
             self._handlers[event.type](unit, event.load())
 
     def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> bool:
-        mark = unit.mark()
-        savepoint = unit.connection.begin_nested()
         try:
-            self._handle(unit, event)
+            with unit.attempt():
+                self._handle(unit, event)
         except Exception as error:
-            savepoint.rollback()
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
-            unit.forget_since(mark)
             self._park(unit, event, f"{type(error).__name__}: {error}")
             log.exception(
                 "event_parked", consumer=self.component, type=event.type, aggregate=str(event.aggregate_id)
             )
             return False
-        savepoint.commit()
         return True
 
     def _park(self, unit: Any, event: StoredEvent, error: str) -> None:

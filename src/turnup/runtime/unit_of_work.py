@@ -4,7 +4,8 @@ Implements contracts.unit.Unit. Everything it collects is written at the end of 
 rollback leaves nothing, and nothing starts after a commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -68,6 +69,19 @@ class UnitOfWork:
         del self._events[mark.events :]
         del self._starts[mark.starts :]
         del self._audits[mark.audits :]
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A savepoint: if the block raises, what it wrote and collected is gone and the unit goes on."""
+        mark = self.mark()
+        savepoint = self.connection.begin_nested()
+        try:
+            yield
+        except BaseException:
+            savepoint.rollback()
+            self.forget_since(mark)
+            raise
+        savepoint.commit()
 
     def flush(self) -> None:
         """Write what was collected, as the connecting role. Called once, by the edge, just before commit."""

@@ -13,6 +13,7 @@ from uuid import UUID
 from turnup.contracts import configuration, inventory
 from turnup.contracts.configuration import ApplyOutcome, Fragment
 from turnup.contracts.provisioning import AaaGateway, Admission, Management, Realisation
+from turnup.contracts.unit import Unit
 from turnup.kernel.errors import NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import ElementId, ServiceId
 from turnup.oss.provisioning import rules
@@ -71,6 +72,14 @@ class NetworkRealiser:
                     self._provisioning.record_realised(unit, realisation)
         total_ms = (time.perf_counter() - started) * 1000
         return replace(realisation, turnup_ms=max(0.0, total_ms - realisation.device_ms))
+
+    def adopt_intents(self, unit: Unit, service_id: ServiceId) -> None:
+        """What an adopted service has on the network is intended from now on; nothing is sent."""
+        service = self._provisioning.designed(service_id)
+        if service is None:
+            raise NotFound(f"no service {service_id}", field="service_id")
+        for role, fragment in rules.fragments(service).items():
+            self._intents.intend(unit, service.elements[role], fragment)
 
     def _intend(self, service: Service) -> list[ElementId]:
         """Tell configuration what each element should hold; returns every element concerned, the ones that

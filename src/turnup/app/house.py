@@ -1,0 +1,223 @@
+"""The house, assembled: constructor calls written out, in the order in which one component needs another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from turnup.app.engine import Engine
+from turnup.bss.billing import component as billing_component
+from turnup.bss.billing.service.billing import Billing
+from turnup.bss.catalog import component as catalog_component
+from turnup.bss.catalog.service import CatalogService
+from turnup.bss.crm import component as crm_component
+from turnup.bss.crm.service import Crm
+from turnup.bss.orders import component as orders_component
+from turnup.bss.orders.service import Orders
+from turnup.contracts.inventory import ElementView
+from turnup.gateways.aaa_database.accounting import AaaAccounting
+from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
+from turnup.gateways.mail.maildir import MaildirGateway
+from turnup.gateways.snmp.probe import SnmpProbe
+from turnup.gateways.tlos.driver import TlosDriver
+from turnup.gateways.tlos.sessions import NasSessions
+from turnup.gateways.transports.ssh import SshPool
+from turnup.integration.mediation import component as mediation_component
+from turnup.integration.mediation.service import Mediation
+from turnup.integration.mediation.workflows import Importer
+from turnup.integration.reconciliation import component as reconciliation_component
+from turnup.integration.reconciliation.workflows import Reconciler
+from turnup.oss.configuration import component as configuration_component
+from turnup.oss.configuration.service import Configuration
+from turnup.oss.configuration.workflows import ApplyPath
+from turnup.oss.inventory import component as inventory_component
+from turnup.oss.inventory.service import Inventory
+from turnup.oss.monitoring import component as monitoring_component
+from turnup.oss.monitoring.service import Monitoring
+from turnup.oss.provisioning import component as provisioning_component
+from turnup.oss.provisioning.service import Provisioning
+from turnup.oss.provisioning.workflows import NetworkRealiser
+from turnup.runtime.clock import SharedClock
+from turnup.runtime.component import Component, Runtime, Schema
+from turnup.runtime.database import Database
+from turnup.runtime.durable import Durable, QueueSpec
+from turnup.runtime.events import Consumer
+from turnup.runtime.secrets import SecretBox, seal_text
+from turnup.runtime.settings import Settings
+
+_BILLING_SHARDS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Every component, wired. `components` are the manifests; the rest are the use cases by name."""
+
+    settings: Settings
+    database: Database
+    runtime: Runtime
+    durable: Durable
+    components: Sequence[Component]
+    crm: Crm
+    catalog: CatalogService
+    inventory: Inventory
+    configuration: Configuration
+    path: ApplyPath
+    provisioning: Provisioning
+    realiser: NetworkRealiser
+    monitoring: Monitoring
+    orders: Orders
+    billing: Billing
+    mediation: Mediation
+    importer: Importer
+    reconciler: Reconciler
+
+    def consumers(self) -> list[Consumer]:
+        """Who gets which events, in a fixed order."""
+        return [
+            Consumer(component.name, component.handlers, self.runtime.unit)
+            for component in self.components
+            if component.handlers
+        ]
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def schemas() -> list[Schema]:
+    """Every component's part of the database."""
+    return [
+        crm_component.SCHEMA,
+        catalog_component.SCHEMA,
+        inventory_component.SCHEMA,
+        configuration_component.SCHEMA,
+        provisioning_component.SCHEMA,
+        monitoring_component.SCHEMA,
+        orders_component.SCHEMA,
+        billing_component.SCHEMA,
+        mediation_component.SCHEMA,
+        reconciliation_component.SCHEMA,
+    ]
+
+
+def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
+    """Wire everything; touches neither database nor network yet."""
+    database = Database(
+        engine.url, pool_size=settings.database_pool_size, application_name=f"turnup-{process}"
+    )
+    clock = SharedClock(database.engine, simulated=settings.simulated_clock)
+    runtime = Runtime(database, clock, settings)
+    box = SecretBox(settings.secret_key_path)
+    ssh = SshPool()
+
+    provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
+    crm = crm_component.build(runtime, provisioning, MaildirGateway(settings.data_dir / "mail"), clock)
+    customers: Crm = crm.service
+    catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
+    inventory = inventory_component.build(runtime, customers)
+    network: Inventory = inventory.service
+    configuration, path = configuration_component.build(
+        runtime, network, {"tlos": TlosDriver(ssh), "aaa_database": AaaDatabaseDriver(engine.aaa_url)}, box
+    )
+    configured: Configuration = configuration.service
+
+    def community_of(element: ElementView) -> str:
+        return configured.credentials(element.id).snmp_community or "public"
+
+    sessions = NasSessions(network.element_by_code, configured.credentials, ssh)
+    provisioning_part, realiser = provisioning_component.build(
+        runtime,
+        provisioning,
+        intents=configured,
+        intended=configured,
+        path=path,
+        network=network,
+        aaa=sessions,
+    )
+    monitoring = monitoring_component.build(
+        runtime,
+        network=network,
+        services=provisioning,
+        probe=SnmpProbe(community_of),
+        accounting=AaaAccounting(engine.aaa_url),
+    )
+    orders = orders_component.build(
+        runtime,
+        customers=customers,
+        offers=catalog.service,
+        network=network,
+        network_reads=network,
+        services=provisioning,
+        services_reads=provisioning,
+        realiser=realiser,
+    )
+    billing = billing_component.build(runtime, catalog_reads=catalog.service, crm_reads=customers)
+    mediation, importer = mediation_component.build(
+        runtime,
+        customers=customers,
+        offers=catalog.service,
+        offer_reads=catalog.service,
+        network=network,
+        network_reads=network,
+        credentials=configured,
+        services=provisioning,
+        intents=realiser,
+        orders=orders.service,
+        currency=settings.default_currency,
+    )
+    reconciliation, reconciler = reconciliation_component.build(
+        runtime,
+        orders=orders.service,
+        services=provisioning,
+        service_commands=provisioning,
+        network=network,
+        configuration=configured,
+        billing=billing.service,
+        billing_commands=billing.service,
+        realiser=realiser,
+    )
+    components = [
+        crm,
+        catalog,
+        inventory,
+        configuration,
+        provisioning_part,
+        monitoring,
+        orders,
+        billing,
+        mediation,
+        reconciliation,
+    ]
+    durable = Durable(
+        database,
+        clock,
+        workflows=[workflow for component in components for workflow in component.workflows],
+        queues=[
+            QueueSpec(
+                name="orders",
+                poll_ms=settings.order_queue_poll_ms,
+                worker_concurrency=settings.worker_concurrency,
+            ),
+            QueueSpec(name="billing", poll_ms=100, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
+            QueueSpec(name="default", poll_ms=250, worker_concurrency=settings.worker_concurrency),
+        ],
+    )
+    runtime.attach(durable)
+    return House(
+        settings=settings,
+        database=database,
+        runtime=runtime,
+        durable=durable,
+        components=components,
+        crm=customers,
+        catalog=catalog.service,
+        inventory=network,
+        configuration=configured,
+        path=path,
+        provisioning=provisioning,
+        realiser=realiser,
+        monitoring=monitoring.service,
+        orders=orders.service,
+        billing=billing.service,
+        mediation=mediation.service,
+        importer=importer,
+        reconciler=reconciler,
+    )

@@ -1,0 +1,44 @@
+"""The API process: HTTP in front of the house. Runs no workflow and handles no event."""
+
+import socket
+
+import uvicorn
+from anyio import to_thread
+from fastapi import FastAPI
+
+from turnup.app.engine import attach_engine
+from turnup.app.house import House, assemble
+from turnup.app.native import native_router
+from turnup.runtime.observability import configure_logging
+from turnup.runtime.settings import Settings
+from turnup.runtime.web import make_app
+
+
+def api_of(house: House) -> FastAPI:
+    """The HTTP application of an assembled house."""
+    routers = [router for component in house.components for router in component.routers]
+    app = make_app([*routers, native_router(house)], house.runtime)
+
+    async def limit_threads() -> None:
+        to_thread.current_default_thread_limiter().total_tokens = house.settings.http_threads
+
+    app.router.on_startup.append(limit_threads)
+    return app
+
+
+def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
+    """Serve until told to stop. `listener`: an already bound socket (the caller knows its port)."""
+    configure_logging(settings.log_format, settings.log_level, process="server")
+    house = assemble(settings, attach_engine(settings), process="server")
+    config = uvicorn.Config(
+        api_of(house),
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener] if listener else None)
+    finally:
+        house.close()

@@ -1,0 +1,123 @@
+"""The worker process: durable workflows, the event pump, and what is done every so often."""
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy import text
+
+from turnup.app.engine import attach_engine
+from turnup.app.house import House, assemble
+from turnup.kernel.ids import new_id
+from turnup.runtime.component import Tick
+from turnup.runtime.events import EventPump
+from turnup.runtime.observability import configure_logging
+from turnup.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+COLLECTOR = "collector"
+WORKER = "worker"
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until told to stop; workflows get a while to finish."""
+    configure_logging(settings.log_format, settings.log_level, process=WORKER)
+    house = assemble(settings, attach_engine(settings), process=WORKER)
+    worker = Worker(house)
+    worker.start()
+    _until_signalled()
+    worker.stop()
+    house.close()
+
+
+def run_collector(settings: Settings) -> None:
+    """Poll the network and read its accounting until told to stop."""
+    configure_logging(settings.log_format, settings.log_level, process=COLLECTOR)
+    house = assemble(settings, attach_engine(settings), process=COLLECTOR)
+    ticks = Ticks(house, COLLECTOR)
+    ticks.start()
+    _until_signalled()
+    ticks.stop()
+    house.close()
+
+
+def _until_signalled() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(1.0):
+        pass
+
+
+class Worker:
+    """One worker in this process; `Ticks` of the worker kind run beside it."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._pump = EventPump(house.database.engine.begin, house.consumers())
+        self._ticks = Ticks(house, WORKER)
+        self.id = f"worker-{new_id()}"
+
+    def start(self) -> None:
+        settings = self._house.settings
+        self._house.durable.launch(
+            self.id, pool_size=settings.database_pool_size, threads=settings.worker_concurrency * 2 + 8
+        )
+        self._pump.start()
+        self._ticks.start()
+
+    def stop(self, *, drain_s: int = 10) -> None:
+        self._ticks.stop()
+        self._pump.stop()
+        self._house.durable.stop(drain_s=drain_s)
+
+
+class Ticks:
+    """Runs the components' ticks that belong to this kind of process, each in a thread of its own; of several
+    processes one at a time runs a tick."""
+
+    def __init__(self, house: House, where: str) -> None:
+        self._house = house
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=(tick,), name=tick.name, daemon=True)
+            for component in house.components
+            for tick in component.ticks
+            if tick.where == where
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _loop(self, tick: Tick) -> None:
+        while not self._stopping.wait(tick.every_s):
+            try:
+                self._alone(tick)
+            except Exception:
+                log.exception("tick_failed", tick=tick.name)
+
+    def _alone(self, tick: Tick) -> None:
+        """The lock lives in a transaction: a stopped process loses it when its idle session is ended."""
+        with self._house.database.engine.begin() as connection:
+            mine = connection.scalar(
+                text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 717))"), {"name": tick.name}
+            )
+            if mine:
+                tick.run()
+
+
+def run_ticks_once(house: House, names: Sequence[str]) -> None:
+    """Run these ticks now, in this thread (tests, the demo)."""
+    by_name: dict[str, Callable[[], None]] = {
+        tick.name: tick.run for component in house.components for tick in component.ticks
+    }
+    for name in names:
+        by_name[name]()

@@ -1,0 +1,101 @@
+"""The SQL of mediation."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from turnup.contracts.mediation import Quarantined
+from turnup.integration.mediation import tables
+
+
+def internal_id(connection: Connection, system: str, kind: str, external_id: str) -> UUID | None:
+    found: UUID | None = connection.scalar(
+        select(tables.crosswalk.c.internal_id).where(
+            tables.crosswalk.c.system == system,
+            tables.crosswalk.c.kind == kind,
+            tables.crosswalk.c.external_id == external_id,
+        )
+    )
+    return found
+
+
+def add_link(connection: Connection, system: str, kind: str, external_id: str, internal: UUID) -> None:
+    connection.execute(
+        insert(tables.crosswalk)
+        .values(system=system, kind=kind, external_id=external_id, internal_id=internal)
+        .on_conflict_do_nothing()
+    )
+
+
+def external_ids(connection: Connection, kind: str, internal: UUID) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        select(tables.crosswalk.c.system, tables.crosswalk.c.external_id).where(
+            tables.crosswalk.c.kind == kind, tables.crosswalk.c.internal_id == internal
+        )
+    )
+    return [(row.system, row.external_id) for row in rows]
+
+
+def applied_hashes(connection: Connection, system: str, kind: str) -> dict[str, str]:
+    rows = connection.execute(
+        select(tables.applied.c.external_id, tables.applied.c.row_hash).where(
+            tables.applied.c.system == system, tables.applied.c.kind == kind
+        )
+    )
+    return {row.external_id: row.row_hash for row in rows}
+
+
+def add_applied(
+    connection: Connection, system: str, kind: str, hashes: Sequence[tuple[str, str]], now: datetime
+) -> None:
+    if hashes:
+        connection.execute(
+            insert(tables.applied).on_conflict_do_nothing(),
+            [
+                {
+                    "system": system,
+                    "kind": kind,
+                    "external_id": external_id,
+                    "row_hash": digest,
+                    "applied_at": now,
+                }
+                for external_id, digest in hashes
+            ],
+        )
+
+
+def replace_quarantine(
+    connection: Connection, source: str, records: Sequence[Quarantined], now: datetime
+) -> None:
+    """What a source has in quarantine is what its last run left there."""
+    connection.execute(delete(tables.quarantine).where(tables.quarantine.c.source == source))
+    if records:
+        connection.execute(
+            insert(tables.quarantine),
+            [
+                {
+                    "source": source,
+                    "row": record.row,
+                    "field": record.field,
+                    "reason": record.reason,
+                    "remedy": record.remedy,
+                    "since": now,
+                }
+                for record in records
+            ],
+        )
+
+
+def quarantined(connection: Connection) -> list[Quarantined]:
+    rows = connection.execute(
+        select(tables.quarantine).order_by(tables.quarantine.c.source, tables.quarantine.c.row)
+    )
+    return [
+        Quarantined(
+            source=row.source, row=row.row, field=row.field, reason=row.reason, remedy=row.remedy, raw=""
+        )
+        for row in rows
+    ]

@@ -1,0 +1,414 @@
+"""Imports: documents a person wrote (catalog, policies, network) and running customers with their services.
+
+An import is idempotent: a row that was applied and did not change is counted `unchanged`; one that fails is
+quarantined with its reason and applied by the next run after the fix. read == applied + unchanged +
+quarantined, always. Taking over running services touches no device, sends no message and bills no past.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+
+from turnup.contracts import catalog, configuration, crm, inventory, orders, provisioning
+from turnup.contracts.configuration import Credentials
+from turnup.contracts.crm import NewAddress, NewCustomer
+from turnup.contracts.inventory import ReserveRequest, ResourceNeed
+from turnup.contracts.mediation import ImportReport, Quarantined
+from turnup.contracts.orders import AdoptedProduct, ProductStatus
+from turnup.contracts.provisioning import Admission, Management, ServiceRequest
+from turnup.integration.mediation import rules
+from turnup.integration.mediation.model import RunningCustomer
+from turnup.integration.mediation.service import Mediation
+from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
+from turnup.runtime.component import Runtime
+from turnup.runtime.unit_of_work import UnitOfWork
+
+_CHUNK = 50
+_KIND = "customer"
+
+Progress = Callable[[int, int], None]
+"""(done, of)"""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One row on its way through the components."""
+
+    n: int
+    raw: str
+    digest: str
+    record: RunningCustomer
+    customer_id: CustomerId | None = None
+    account_id: AccountId | None = None
+    address_id: AddressId | None = None
+    failed: Quarantined | None = None
+
+    def service_id(self, system: str) -> ServiceId:
+        if self.record.element_key:
+            return ServiceId(UUID(self.record.element_key))
+        return ServiceId(derived_id("service", system, self.record.external_id))
+
+    def product_id(self, system: str) -> ProductId:
+        return ProductId(derived_id("product", system, self.record.external_id))
+
+
+class Importer:
+    """Runs imports; holds the Commands of the components it fills."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        mediation: Mediation,
+        *,
+        customers: crm.Commands,
+        offers: catalog.Commands,
+        offer_reads: catalog.Reads,
+        network: inventory.Commands,
+        network_reads: inventory.Reads,
+        credentials: configuration.Commands,
+        services: provisioning.Commands,
+        intents: provisioning.Adopt,
+        orders: orders.Commands,
+        currency: str,
+    ) -> None:
+        self._runtime = runtime
+        self._mediation = mediation
+        self._customers = customers
+        self._offers = offers
+        self._offer_reads = offer_reads
+        self._network = network
+        self._network_reads = network_reads
+        self._credentials = credentials
+        self._services = services
+        self._intents = intents
+        self._orders = orders
+        self._currency = currency
+
+    # --- documents ----------------------------------------------------------------------------------------
+
+    def load_catalog(self, path: Path, *, dry_run: bool = False) -> ImportReport:
+        def apply(unit: UnitOfWork, document: Mapping[str, Any]) -> int:
+            return len(self._offers.publish(unit, document))
+
+        return self._document(path, "catalog", apply, dry_run=dry_run)
+
+    def load_policies(self, path: Path, *, dry_run: bool = False) -> ImportReport:
+        return self._document(path, "catalog", self._offers.publish_policies, dry_run=dry_run)
+
+    def load_network(self, path: Path, *, dry_run: bool = False) -> ImportReport:
+        report = self._document(path, "inventory", self._network.load_network, dry_run=dry_run)
+        if not dry_run:
+            self._set_credentials(_load_yaml(path))
+        return report
+
+    def _document(
+        self,
+        path: Path,
+        component: str,
+        apply: Callable[[UnitOfWork, Mapping[str, Any]], int],
+        *,
+        dry_run: bool,
+    ) -> ImportReport:
+        """All or nothing, in one unit; a dry run does the same and rolls back."""
+        document = _load_yaml(path)
+        changed = 0
+        try:
+            with self._runtime.unit(component, f"import:{path.name}") as unit:
+                changed = apply(unit, document)
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        return ImportReport(
+            source=path.name,
+            dry_run=dry_run,
+            read=1,
+            applied=1 if changed else 0,
+            unchanged=0 if changed else 1,
+            quarantined=(),
+        )
+
+    def _set_credentials(self, document: Mapping[str, Any]) -> None:
+        """Credentials stand beside the elements in the file and go, sealed, to configuration only."""
+        for row in document.get("elements", []):
+            given = row.get("credentials")
+            if not given:
+                continue
+            element_id = ElementId(derived_id("element", row["code"]))
+            with self._runtime.unit("configuration", "import:network") as unit:
+                self._credentials.set_credentials(
+                    unit, element_id, Credentials(**{key: str(value) for key, value in given.items()})
+                )
+
+    # --- running customers --------------------------------------------------------------------------------
+
+    def take_over_customers(
+        self, path: Path, *, system: str = "import", dry_run: bool = False, progress: Progress | None = None
+    ) -> ImportReport:
+        """Take over customers with their running services from a CSV file."""
+        known = self._mediation.applied_hashes(system, _KIND)
+        rows, quarantined, unchanged, read = self._read_rows(path, known)
+        applied = 0
+        for chunk in _chunks(rows, _CHUNK):
+            self._check(chunk, path.name)
+            if not dry_run:
+                self._take_over([row for row in chunk if row.failed is None], system, path.name)
+            quarantined.extend(row.failed for row in chunk if row.failed is not None)
+            applied += sum(row.failed is None for row in chunk)
+            if progress is not None:
+                progress(applied + unchanged + len(quarantined), read)
+        quarantined.sort(key=lambda record: record.row)
+        if not dry_run:
+            with self._runtime.unit("mediation", f"import:{path.name}") as unit:
+                self._mediation.keep_quarantine(unit, path.name, quarantined)
+        return ImportReport(
+            source=path.name,
+            dry_run=dry_run,
+            read=read,
+            applied=applied,
+            unchanged=unchanged,
+            quarantined=tuple(quarantined),
+        )
+
+    def _read_rows(
+        self, path: Path, known: Mapping[str, str]
+    ) -> tuple[list[_Row], list[Quarantined], int, int]:
+        rows: list[_Row] = []
+        quarantined: list[Quarantined] = []
+        unchanged = read = 0
+        seen: dict[str, int] = {}
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rules.check_header(list(reader.fieldnames or []))
+            for n, raw in enumerate(reader, start=2):
+                read += 1
+                values = {key: value or "" for key, value in raw.items() if key is not None}
+                text = ",".join(values.values())
+                digest = rules.row_hash(values)
+                try:
+                    if None in raw:
+                        raise InvalidInput("more values than columns", remedy="quote values with commas")
+                    record = rules.running_customer(values, self._currency)
+                    if record.external_id in seen:
+                        raise Conflict(
+                            f"row {seen[record.external_id]} has the same external_id", field="external_id"
+                        )
+                    seen[record.external_id] = n
+                    if known.get(record.external_id) == digest:
+                        unchanged += 1
+                        continue
+                    if record.external_id in known:
+                        raise Conflict(
+                            "this customer was taken over before, and the row has changed since",
+                            field="external_id",
+                            remedy="change the customer in Turnup, or restore the row",
+                        )
+                except TurnupError as error:
+                    quarantined.append(_quarantined(path.name, n, text, error))
+                    continue
+                rows.append(_Row(n=n, raw=text, digest=digest, record=record))
+        return rows, quarantined, unchanged, read
+
+    def _check(self, rows: Sequence[_Row], source: str) -> None:
+        """What can be known before anything is written; a dry run ends here."""
+        now = self._runtime.clock.now()
+        elements = {element.code: element for element in self._network_reads.elements()}
+        for row in rows:
+            try:
+                if self._offer_reads.offering_by_code(row.record.offering, now) is None:
+                    raise InvalidInput(
+                        f"no offering {row.record.offering!r}",
+                        field="offering",
+                        remedy="import the catalog first, or correct the code",
+                    )
+                element, _, port = row.record.access_port.partition("/")
+                if element not in elements or port not in {
+                    known.name for known in self._network_reads.ports(elements[element].id)
+                }:
+                    raise InvalidInput(
+                        f"no port {row.record.access_port!r}",
+                        field="access_port",
+                        remedy="write ELEMENT/PORT as in the network document",
+                    )
+            except TurnupError as error:
+                row.failed = _quarantined(source, row.n, row.raw, error)
+
+    def _take_over(self, rows: Sequence[_Row], system: str, source: str) -> None:
+        """Component by component, a chunk at a time; a row that fails in one is not taken further. Every step
+        is idempotent, so a run that died half-way is simply run again."""
+        steps: tuple[tuple[str, Callable[[UnitOfWork, _Row, str], None]], ...] = (
+            ("crm", self._open_customer),
+            ("inventory", self._reserve),
+            ("provisioning", self._adopt_service),
+            ("configuration", self._adopt_intents),
+            ("orders", self._adopt_product),
+            ("mediation", self._note),
+        )
+        for component, step in steps:
+            with self._runtime.unit(component, f"import:{source}") as unit:
+                for row in rows:
+                    if row.failed is not None:
+                        continue
+                    try:
+                        with unit.attempt():
+                            step(unit, row, system)
+                    except TurnupError as error:
+                        row.failed = _quarantined(source, row.n, row.raw, error)
+
+    def _open_customer(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        record = row.record
+        opened = self._customers.open_customer(
+            unit,
+            NewCustomer(
+                name=record.name,
+                kind=record.kind,
+                email=record.email,
+                phone=record.phone,
+                language=record.language,
+                address=NewAddress(
+                    street=record.street,
+                    postcode=record.postcode,
+                    city=record.city,
+                    country=record.country,
+                    latitude=record.latitude,
+                    longitude=record.longitude,
+                ),
+                currency=self._currency,
+                bill_cycle_day=record.bill_cycle_day,
+                external_id=f"{system}:{record.external_id}",
+                opening_balance_minor=record.balance_minor,
+                billed_through=record.billed_through,
+            ),
+        )
+        row.customer_id, row.account_id = opened.customer_id, opened.account_id
+        row.address_id = opened.address_id
+
+    def _reserve(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        record = row.record
+        offering = self._offering(record)
+        wanted = {"access_port": record.access_port, "vlan": str(record.vlan)}
+        for kind, value in (
+            ("ipv4", record.ipv4),
+            ("ipv6_wan", record.ipv6_wan),
+            ("ipv6_pd", record.ipv6_pd),
+            ("ont_serial", record.ont_serial),
+        ):
+            if value is not None:
+                wanted[kind] = value
+        needs: dict[str, ResourceNeed] = {}
+        for spec in sorted(offering.service.resources, key=lambda spec: spec.option is not None):
+            if spec.option is None or record.characteristics.get(spec.option, "").lower() == "true":
+                needs[spec.kind] = ResourceNeed(
+                    kind=spec.kind, pool=spec.pool, prefix_length=spec.prefix_length
+                )
+        service_id = row.service_id(system)
+        self._network.reserve(
+            unit,
+            ReserveRequest(
+                service_id=service_id,
+                address_id=row.address_id,
+                site=None,
+                needs=tuple(needs.values()),
+                wanted=wanted,
+            ),
+        )
+        self._network.assign(unit, service_id)
+
+    def _adopt_service(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        record, service_id = row.record, row.service_id(system)
+        reservation = self._network_reads.reservation(service_id)
+        if reservation is None or row.customer_id is None or row.account_id is None:
+            raise Conflict("the resources of this row vanished", remedy="run the import again")
+        fixed = {
+            spec.name: _text(spec.default)
+            for spec in self._offering(record).characteristics
+            if spec.default is not None
+        }
+        self._services.adopt(
+            unit,
+            ServiceRequest(
+                service_id=service_id,
+                product_id=row.product_id(system),
+                customer_id=row.customer_id,
+                account_id=row.account_id,
+                address_id=row.address_id,
+                spec=self._offering(record).service,
+                characteristics={**fixed, **record.characteristics},
+                admission=Admission.WALLED if record.status == "suspended" else Admission.FULL,
+                management=Management.ADOPTED,
+                login=record.login,
+                secret=record.secret,
+            ),
+            reservation,
+            record.started_at,
+        )
+
+    def _adopt_intents(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        self._intents.adopt_intents(unit, row.service_id(system))
+
+    def _adopt_product(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        record = row.record
+        assert row.account_id is not None
+        self._orders.adopt(
+            unit,
+            AdoptedProduct(
+                account_id=row.account_id,
+                address_id=row.address_id,
+                offering=record.offering,
+                characteristics=record.characteristics,
+                service_id=row.service_id(system),
+                product_id=row.product_id(system),
+                started_at=record.started_at,
+                status=ProductStatus.SUSPENDED if record.status == "suspended" else ProductStatus.ACTIVE,
+            ),
+        )
+
+    def _note(self, unit: UnitOfWork, row: _Row, system: str) -> None:
+        assert row.customer_id is not None
+        external_id = row.record.external_id
+        self._mediation.link(unit, system, "customer", external_id, row.customer_id)
+        self._mediation.link(unit, system, "service", external_id, row.service_id(system))
+        self._mediation.note_applied(unit, system, _KIND, [(external_id, row.digest)])
+
+    def _offering(self, record: RunningCustomer) -> catalog.OfferingView:
+        offering = self._offer_reads.offering_by_code(record.offering, self._runtime.clock.now())
+        if offering is None:
+            raise InvalidInput(f"no offering {record.offering!r}", field="offering")
+        return offering
+
+
+class _DryRun(Exception):
+    """Ends a unit without a commit."""
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quarantined(source: str, n: int, raw: str, error: TurnupError) -> Quarantined:
+    return Quarantined(
+        source=source, row=n, field=error.field, reason=error.message, remedy=error.remedy, raw=raw
+    )
+
+
+def _chunks(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _load_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path.name}: {error.strerror}", field="file") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path.name} is not YAML: {error}", field="file") from error
+    if not isinstance(document, Mapping):
+        raise InvalidInput(f"{path.name} must be a mapping", field="file", remedy="see examples/isp")
+    return document
