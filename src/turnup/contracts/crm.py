@@ -87,6 +87,12 @@ class NewCustomer:
     number: str | None = None
     account_number: str | None = None
     external_id: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    opening_balance_minor: int = 0
+    """Debt (+) or credit (-) taken over from a former system."""
+    billed_through: date | None = None
+    """Half-open end of what the former system billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,10 @@ def configure_logging(
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=hasattr(target, "isatty") and target.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=hasattr(target, "isatty") and target.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the rich one prints locals: personal data
+        )
     )
     finish = [structlog.processors.format_exc_info] if log_format == "json" else []
     handler = logging.StreamHandler(target)

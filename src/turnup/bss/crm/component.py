@@ -1,0 +1,44 @@
+"""Wires crm, in two steps: others read customers before crm can read their services."""
+
+from importlib.resources import files
+
+from turnup.bss.crm import tables
+from turnup.bss.crm.handlers import handlers
+from turnup.bss.crm.routes import build_router
+from turnup.bss.crm.rules import Templates
+from turnup.bss.crm.service import CrmService
+from turnup.bss.crm.workflows import workflows
+from turnup.contracts import provisioning
+from turnup.contracts.crm import MessageGateway
+from turnup.runtime.component import Component, Runtime, Schema
+
+SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL)
+
+
+def new_service(runtime: Runtime) -> CrmService:
+    """The service alone, for those who read customers (inventory, orders, billing)."""
+    return CrmService(runtime, load_templates())
+
+
+def build(
+    runtime: Runtime, service: CrmService, *, services: provisioning.Reads, gateway: MessageGateway
+) -> Component:
+    return Component(
+        name="crm",
+        service=service,
+        schema=SCHEMA,
+        handlers=handlers(service, services),
+        workflows=workflows(service, gateway),
+        routers=[build_router(service, runtime)],
+    )
+
+
+def load_templates() -> Templates:
+    """The messages that come with Turnup, ``templates/<language>/<name>.txt``."""
+    return {
+        (language.name, entry.name.removesuffix(".txt")): entry.read_text(encoding="utf-8")
+        for language in files("turnup.bss.crm").joinpath("templates").iterdir()
+        if language.is_dir()
+        for entry in language.iterdir()
+        if entry.name.endswith(".txt")
+    }

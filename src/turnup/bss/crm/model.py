@@ -1,0 +1,73 @@
+"""Nouns of crm: parties as others describe them, and the life of a message."""
+
+from dataclasses import dataclass, fields
+from datetime import date
+from enum import StrEnum
+
+from turnup.contracts.crm import NewAddress, NewCustomer
+from turnup.kernel.ids import BrandId, LegalEntityId, derived_id
+
+DEFAULT_LEGAL_ENTITY = LegalEntityId(derived_id("legal_entity", "default"))
+DEFAULT_BRAND = BrandId(derived_id("brand", "default"))
+
+
+class PartyKind(StrEnum):
+    INDIVIDUAL = "individual"
+    ORGANIZATION = "organization"
+
+
+class MessageState(StrEnum):
+    """queued -> sent | failed; nothing leaves sent or failed."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyDetails:
+    """What is known of a party itself; `name` is how to address it."""
+
+    kind: PartyKind
+    name: str
+    given_name: str | None = None
+    family_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    language: str = "en"
+    address: NewAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerTerms:
+    """How a party becomes a customer and is billed; see contracts.crm.NewCustomer."""
+
+    legal_entity: str = "default"
+    brand: str = "default"
+    currency: str = "EUR"
+    time_zone: str = "Europe/Berlin"
+    bill_cycle_day: int = 1
+    tax_class: str = "standard"
+    dunning_policy: str = "standard"
+    number: str | None = None
+    account_number: str | None = None
+    external_id: str | None = None
+    opening_balance_minor: int = 0
+    billed_through: date | None = None
+
+    @classmethod
+    def of(cls, new: NewCustomer) -> "CustomerTerms":
+        return cls(**{field.name: getattr(new, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageView:
+    key: str
+    customer_id: str
+    template: str
+    to: str | None
+    subject: str
+    body: str
+    state: MessageState
+    attempts: int
+    error: str | None

@@ -1,0 +1,13 @@
+"""CRM over HTTP: TMF632 individual and organization, TMF629 customer, TMF666 billingAccount."""
+
+from fastapi import APIRouter
+
+from turnup.bss.crm.routes.customers import customer_resources
+from turnup.bss.crm.routes.parties import party_resources
+from turnup.bss.crm.service import CrmService
+from turnup.runtime.component import Runtime
+from turnup.runtime.tmf import router
+
+
+def build_router(service: CrmService, runtime: Runtime) -> APIRouter:
+    return router([*party_resources(service), *customer_resources(service)], runtime)

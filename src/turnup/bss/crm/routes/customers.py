@@ -1,0 +1,198 @@
+"""TMF629 customer and TMF666 billingAccount. Making a customer opens the account she is billed on."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from turnup.bss.crm.model import CustomerTerms, PartyDetails, PartyKind
+from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
+from turnup.bss.crm.routes.parties import uuid_of
+from turnup.bss.crm.service import CrmService
+from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
+from turnup.kernel.errors import InvalidInput
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
+from turnup.runtime.tmf import Page, Query, Resource, base_path
+from turnup.runtime.unit_of_work import UnitOfWork
+
+_CHARACTERISTICS = {"currency": str, "timeZone": str, "billCycleDay": int}
+_PARTY_BASE = base_path("TMF632")
+_ACCOUNT_BASE = base_path("TMF666")
+
+
+def customer_resources(service: CrmService) -> list[Resource]:
+    pages = _Customers(service)
+    return [
+        Resource(
+            api="TMF629",
+            name="customer",
+            type_name="Customer",
+            component="crm",
+            scope="crm",
+            list=pages.list,
+            get=pages.get,
+            create=pages.create,
+        ),
+        Resource(
+            api="TMF666",
+            name="billingAccount",
+            type_name="BillingAccount",
+            component="crm",
+            scope="crm",
+            list=pages.accounts,
+            get=pages.account,
+        ),
+    ]
+
+
+class _Customers:
+    """Customers and their billing accounts."""
+
+    def __init__(self, service: CrmService) -> None:
+        self._service = service
+
+    def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
+        views = self._service.all_customers()
+        for path, attribute in (("id", "id"), ("name", "name"), ("status", "status")):
+            if (wanted := query.take(path)) is not None:
+                views = [view for view in views if str(getattr(view, attribute)) in wanted]
+        if query.filters:
+            return (self._document(view) for view in views)
+        shown = views[query.offset : query.offset + query.limit]
+        return Page([self._document(view) for view in shown], len(views))
+
+    def get(self, identity: str) -> dict[str, Any] | None:
+        """By id or number."""
+        view = self._find(identity)
+        return None if view is None else self._document(view)
+
+    def create(self, unit: UnitOfWork, body: dict[str, Any], key: str | None) -> str:
+        """A party that exists is named by `engagedParty`; otherwise the contact media make one."""
+        chosen = _chosen(body)
+        external = f"{unit.actor}:{key}" if key else None
+        engaged = body.get("engagedParty")
+        if isinstance(engaged, Mapping) and engaged.get("id"):
+            party_id = uuid_of(str(engaged["id"]))
+            if party_id is None:
+                raise InvalidInput("is no id", field="engagedParty.id", remedy="the id of an individual")
+            terms = CustomerTerms(external_id=external, **chosen)
+            return str(self._service.open_customer_for(unit, PartyId(party_id), terms).customer_id)
+        media = read_contacts(body.get("contactMedium", []))
+        if "address" not in media:
+            raise InvalidInput(
+                "a customer lives somewhere",
+                field="contactMedium",
+                remedy="add a GeographicAddressContactMedium, or name an engagedParty",
+            )
+        kind = PartyKind.ORGANIZATION if _is_organization(engaged) else PartyKind.INDIVIDUAL
+        new = NewCustomer(name=text(body, "name"), kind=kind, external_id=external, **media, **chosen)
+        return str(self._service.open_customer(unit, new).customer_id)
+
+    def accounts(self, query: Query) -> Iterator[dict[str, Any]]:
+        return (self._account_document(view) for view in self._service.all_accounts())
+
+    def account(self, identity: str) -> dict[str, Any] | None:
+        """By id or number."""
+        account_id = uuid_of(identity)
+        if account_id is None:
+            view = self._service.account_by_number(identity)
+        else:
+            view = self._service.account(AccountId(account_id))
+        return None if view is None else self._account_document(view)
+
+    def _find(self, identity: str) -> CustomerView | None:
+        customer_id = uuid_of(identity)
+        if customer_id is None:
+            return self._service.customer_by_number(identity)
+        return self._service.customer(CustomerId(customer_id))
+
+    def _document(self, view: CustomerView) -> dict[str, Any]:
+        details, address_id = self._party(view.party_id)
+        return {
+            "id": str(view.id),
+            "name": view.name,
+            "status": view.status,
+            "engagedParty": {
+                "@type": "PartyRef",
+                "@referredType": view.kind.capitalize(),
+                "id": str(view.party_id),
+                "href": f"{_PARTY_BASE}/{view.kind}/{view.party_id}",
+                "name": view.name,
+            },
+            "contactMedium": contact_documents(details, address_id),
+            "account": [
+                {
+                    "@type": "AccountRef",
+                    "@referredType": "BillingAccount",
+                    "id": str(account.id),
+                    "href": f"{_ACCOUNT_BASE}/billingAccount/{account.id}",
+                    "name": account.number,
+                }
+                for account in self._service.accounts_of(view.id)
+            ],
+            "characteristic": [_characteristic("customerNumber", view.number)],
+        }
+
+    def _party(self, party_id: UUID) -> tuple[PartyDetails, AddressId | None]:
+        found = self._service.party(party_id)
+        assert found is not None  # a customer is a party's role: the database keeps it so
+        return found
+
+    def _account_document(self, view: AccountView) -> dict[str, Any]:
+        return {
+            "id": str(view.id),
+            "name": view.number,
+            "accountType": "billing",
+            "state": "active",
+            "ratingType": "postpaid",
+            "billStructure": {
+                "@type": "BillStructure",
+                "cycleSpecification": {
+                    "@type": "BillingCycleSpecification",
+                    "name": f"monthly on day {view.bill_cycle_day}",
+                    "billingPeriod": "month",
+                    "billingDateShift": view.bill_cycle_day - 1,
+                },
+            },
+            "relatedParty": [
+                {
+                    "@type": "RelatedPartyRefOrPartyRoleRef",
+                    "role": "customer",
+                    "partyOrPartyRole": {
+                        "@type": "PartyRoleRef",
+                        "@referredType": "Customer",
+                        "id": str(view.customer_id),
+                    },
+                }
+            ],
+        }
+
+
+def _characteristic(name: str, value: str) -> dict[str, Any]:
+    return {"@type": "StringCharacteristic", "name": name, "valueType": "string", "value": value}
+
+
+def _is_organization(engaged: object) -> bool:
+    return isinstance(engaged, Mapping) and engaged.get("@referredType") == "Organization"
+
+
+def _chosen(body: Mapping[str, Any]) -> dict[str, Any]:
+    """How she wants to be billed, by the characteristics currency, timeZone and billCycleDay."""
+    names = {"currency": "currency", "timeZone": "time_zone", "billCycleDay": "bill_cycle_day"}
+    found: dict[str, Any] = {}
+    for n, entry in enumerate(body.get("characteristic") or []):
+        path = f"characteristic[{n}]"
+        if not isinstance(entry, Mapping) or entry.get("name") not in names:
+            raise InvalidInput(
+                "is not known", field=f"{path}.name", remedy=f"one of {', '.join(sorted(names))}"
+            )
+        name = str(entry["name"])
+        if type(entry.get("value")) is not _CHARACTERISTICS[name]:
+            raise InvalidInput(
+                f"is no {_CHARACTERISTICS[name].__name__}",
+                field=f"{path}.value",
+                remedy=f"a value for {name}",
+            )
+        found[names[name]] = entry["value"]
+    if (language := optional_text(body, "language")) is not None:
+        found["language"] = language
+    return found

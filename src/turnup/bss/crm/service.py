@@ -1,0 +1,297 @@
+"""Use cases of crm: open customers, keep parties, tell customers things. Implements contracts.crm."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from turnup.bss.crm import store
+from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyKind
+from turnup.bss.crm.rules import Templates, check_account, check_address, check_customer, check_party, render
+from turnup.contracts.crm import (
+    AccountOpened,
+    AccountView,
+    AddressView,
+    CustomerCreated,
+    CustomerOpened,
+    CustomerView,
+    NewAddress,
+    NewCustomer,
+)
+from turnup.contracts.unit import Unit
+from turnup.kernel.clock import business_date
+from turnup.kernel.errors import Conflict, InvalidInput, NotFound
+from turnup.kernel.ids import (
+    AccountId,
+    AddressId,
+    BrandId,
+    CustomerId,
+    LegalEntityId,
+    PartyId,
+    derived_id,
+    new_id,
+)
+from turnup.runtime.component import Runtime
+
+DELIVER = "crm.deliver"
+
+
+class CrmService:
+    """See contracts.crm.Reads and Commands."""
+
+    def __init__(self, runtime: Runtime, templates: Templates) -> None:
+        self._runtime = runtime
+        self._templates = templates
+
+    # reads
+
+    def customer(self, customer_id: CustomerId) -> CustomerView | None:
+        return self.customers([customer_id]).get(customer_id)
+
+    def customers(self, customer_ids: Sequence[CustomerId]) -> Mapping[CustomerId, CustomerView]:
+        with self._runtime.snapshot("crm") as connection:
+            return {view.id: view for view in store.customers(connection, customer_ids)}
+
+    def all_customers(self) -> Sequence[CustomerView]:
+        with self._runtime.snapshot("crm") as connection:
+            return store.customers(connection)
+
+    def customer_by_number(self, number: str) -> CustomerView | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.customer_by(connection, number=number)
+
+    def account(self, account_id: AccountId) -> AccountView | None:
+        return self._one_account(account_id=account_id)
+
+    def account_by_number(self, number: str) -> AccountView | None:
+        return self._one_account(number=number)
+
+    def accounts_of(self, customer_id: CustomerId) -> Sequence[AccountView]:
+        with self._runtime.snapshot("crm") as connection:
+            return store.accounts(connection, customer_id=customer_id)
+
+    def all_accounts(self) -> Sequence[AccountView]:
+        with self._runtime.snapshot("crm") as connection:
+            return store.accounts(connection)
+
+    def address(self, address_id: AddressId) -> AddressView | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.address(connection, address_id)
+
+    def legal_entity(self, code: str) -> LegalEntityId | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.legal_entity(connection, code)
+
+    def party(self, party_id: UUID) -> tuple[PartyDetails, AddressId | None] | None:
+        """The party and the id of its newest address."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.party(connection, party_id)
+
+    def parties(self, kind: PartyKind) -> Sequence[UUID]:
+        with self._runtime.snapshot("crm") as connection:
+            return store.party_ids(connection, kind)
+
+    def message(self, key: str) -> MessageView | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.message(connection, key)
+
+    def messages(self, customer_id: CustomerId) -> Sequence[MessageView]:
+        """What the customer was told, oldest first."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.messages(connection, customer_id)
+
+    # commands
+
+    def ensure_legal_entity(self, unit: Unit, code: str, name: str) -> LegalEntityId:
+        """Add a legal entity, or give it another name."""
+        identity = LegalEntityId(derived_id("legal_entity", code))
+        store.ensure_entity(unit.connection, "legal_entity", identity, code, name)
+        return identity
+
+    def ensure_brand(self, unit: Unit, code: str, name: str) -> BrandId:
+        """Add a brand, or give it another name."""
+        identity = BrandId(derived_id("brand", code))
+        store.ensure_entity(unit.connection, "brand", identity, code, name)
+        return identity
+
+    def create_party(self, unit: Unit, details: PartyDetails, key: str | None = None) -> PartyId:
+        """A person or organisation that is not (yet) a customer; the same key makes one only."""
+        check_party(details)
+        party_id = PartyId(derived_id("party", key) if key else new_id())
+        if key is not None:
+            store.lock_external(unit.connection, f"party:{key}")
+            if store.party(unit.connection, party_id) is not None:
+                return party_id
+        store.add_party(unit.connection, party_id, details, unit.now)
+        if details.address is not None:
+            self.add_address(unit, party_id, details.address)
+        return party_id
+
+    def update_party(self, unit: Unit, party_id: PartyId, details: PartyDetails) -> None:
+        """Replace what is known of the party; another address is added, old ones stay for what was built
+        there. Raises NotFound."""
+        check_party(details)
+        known = store.party(unit.connection, party_id)
+        if known is None:
+            raise NotFound(f"there is no party {party_id}", field="id")
+        store.update_party(unit.connection, party_id, details)
+        if details.address is not None and details.address != known[0].address:
+            self.add_address(unit, party_id, details.address)
+        unit.audit("crm.update_party", party_id)  # who and when; what is personal stays out of the audit
+
+    def add_address(self, unit: Unit, party_id: PartyId, new: NewAddress) -> AddressId:
+        check_address(new)
+        address_id = AddressId(new_id())
+        store.add_address(unit.connection, address_id, party_id, new, unit.now)
+        return address_id
+
+    def open_customer(self, unit: Unit, new: NewCustomer) -> CustomerOpened:
+        """Party, customer, address, contacts and billing account in one go; with an `external_id` that is
+        known, what it made the first time."""
+        details = check_customer(new)
+        known = self._known(unit, new.external_id)
+        if known is not None:
+            return known
+        party_id = self.create_party(unit, details)
+        return self._open(unit, CustomerTerms.of(new), party_id)
+
+    def open_customer_for(self, unit: Unit, party_id: PartyId, terms: CustomerTerms) -> CustomerOpened:
+        """The same for a party that is known already. Raises InvalidInput when there is none."""
+        if store.party(unit.connection, party_id) is None:
+            raise InvalidInput(
+                f"there is no party {party_id}", field="engagedParty.id", remedy="create the party first"
+            )
+        check_account(terms.currency, terms.time_zone, terms.bill_cycle_day)
+        return self._known(unit, terms.external_id) or self._open(unit, terms, party_id)
+
+    def notify(
+        self, unit: Unit, customer_id: CustomerId, template: str, key: str, facts: Mapping[str, str]
+    ) -> None:
+        """Render now, send by a durable step; once per key. A customer without mail gets a failed message."""
+        found = store.customers(unit.connection, [customer_id])
+        if not found:
+            raise NotFound(f"there is no customer {customer_id}", field="customer_id")
+        customer = found[0]
+        subject, body = render(self._templates, template, customer.language, {"name": customer.name, **facts})
+        added = store.add_message(
+            unit.connection,
+            {
+                "key": key,
+                "customer_id": customer_id,
+                "template": template,
+                "recipient": customer.email,
+                "subject": subject,
+                "body": body,
+                "state": MessageState.QUEUED if customer.email else MessageState.FAILED,
+                "error": None if customer.email else "the customer has no mail address",
+                "created_at": unit.now,
+            },
+        )
+        if added and customer.email:
+            unit.start(DELIVER, f"{DELIVER}:{key}", key)
+
+    def message_sent(self, unit: Unit, key: str, attempts: int) -> None:
+        store.finish_message(unit.connection, key, MessageState.SENT, attempts, None, unit.now)
+
+    def message_failed(self, unit: Unit, key: str, attempts: int, error: str) -> None:
+        store.finish_message(unit.connection, key, MessageState.FAILED, attempts, error, unit.now)
+
+    # inside
+
+    def _one_account(
+        self, *, account_id: AccountId | None = None, number: str | None = None
+    ) -> AccountView | None:
+        with self._runtime.snapshot("crm") as connection:
+            found = store.accounts(connection, account_id=account_id, number=number)
+        return found[0] if found else None
+
+    def _known(self, unit: Unit, external_id: str | None) -> CustomerOpened | None:
+        """What this foreign customer became the first time."""
+        if external_id is None:
+            return None
+        store.lock_external(unit.connection, external_id)
+        customer = store.customer_by(unit.connection, external_id=external_id)
+        if customer is None:
+            return None
+        account = store.accounts(unit.connection, customer_id=customer.id)[0]
+        address = store.newest_address(unit.connection, customer.party_id)
+        if address is None:
+            raise Conflict(f"the customer {customer.number} has no address", field="address")
+        return CustomerOpened(customer_id=customer.id, account_id=account.id, address_id=address.id)
+
+    def _open(self, unit: Unit, new: CustomerTerms, party_id: PartyId) -> CustomerOpened:
+        address = store.newest_address(unit.connection, party_id)
+        if address is None:
+            raise InvalidInput("a customer lives somewhere", field="address", remedy="give an address")
+        entity, brand = self._house(unit, new)
+        customer_id = CustomerId(
+            derived_id("customer", new.external_id) if new.external_id is not None else new_id()
+        )
+        store.add_row(
+            unit.connection,
+            "customer",
+            {
+                "customer_id": customer_id,
+                "number": self._number(unit, "customer", new.number),
+                "party_id": party_id,
+                "status": "active",
+                "legal_entity_id": entity,
+                "brand_id": brand,
+                "external_id": new.external_id,
+                "created_at": unit.now,
+            },
+        )
+        unit.emit(CustomerCreated(customer_id=customer_id, legal_entity_id=entity, brand_id=brand))
+        account_id = self._open_account(unit, new, customer_id, entity, brand)
+        unit.audit("crm.open_customer", customer_id, after={"account_id": str(account_id)})
+        return CustomerOpened(customer_id=customer_id, account_id=account_id, address_id=address.id)
+
+    def _open_account(
+        self, unit: Unit, new: CustomerTerms, customer_id: CustomerId, entity: LegalEntityId, brand: BrandId
+    ) -> AccountId:
+        account = AccountView(
+            id=AccountId(derived_id("account", customer_id)),
+            number=self._number(unit, "account", new.account_number),
+            customer_id=customer_id,
+            currency=new.currency,
+            time_zone=new.time_zone,
+            bill_cycle_day=new.bill_cycle_day,
+            tax_class=new.tax_class,
+            dunning_policy=new.dunning_policy,
+            legal_entity_id=entity,
+            brand_id=brand,
+        )
+        row = {name: getattr(account, name) for name in AccountView.__slots__ if name != "id"}
+        store.add_row(unit.connection, "account", {"account_id": account.id, **row, "created_at": unit.now})
+        unit.emit(
+            AccountOpened(
+                account_id=account.id,
+                **row,
+                opened_on=business_date(unit.now, account.time_zone),
+                opening_balance_minor=new.opening_balance_minor,
+                billed_through=new.billed_through,
+            )
+        )
+        return account.id
+
+    def _house(self, unit: Unit, new: CustomerTerms) -> tuple[LegalEntityId, BrandId]:
+        entity = store.legal_entity(unit.connection, new.legal_entity)
+        if entity is None:
+            raise InvalidInput(
+                f"there is no legal entity {new.legal_entity!r}",
+                field="legal_entity",
+                remedy="define it first",
+            )
+        brand = store.brand(unit.connection, new.brand)
+        if brand is None:
+            raise InvalidInput(f"there is no brand {new.brand!r}", field="brand", remedy="define it first")
+        return entity, brand
+
+    def _number(self, unit: Unit, kind: str, wanted: str | None) -> str:
+        if wanted is None:
+            return store.next_number(unit.connection, kind)
+        if store.is_taken(unit.connection, kind, wanted):
+            raise Conflict(
+                f"the {kind} number {wanted} is taken",
+                field="number" if kind == "customer" else "account_number",
+                remedy="choose another, or leave it out to get the next free one",
+            )
+        return wanted

@@ -1,0 +1,309 @@
+"""CRM's SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, exists, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from turnup.bss.crm import tables
+from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyKind
+from turnup.contracts.crm import AccountView, AddressView, CustomerView, NewAddress
+from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
+
+_customer, _party, _contact = tables.customer, tables.party, tables.contact
+_account, _address, _message = tables.account, tables.address, tables.message
+
+
+def lock_external(connection: Connection, external_id: str) -> None:
+    """Two takeovers of the same foreign customer wait for each other."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('crm.external:' || :id, 0))"), {"id": external_id}
+    )
+
+
+_NUMBERED = {
+    "customer": (tables.customer_number, _customer.c.number, "C"),
+    "account": (tables.account_number, _account.c.number, "A"),
+}
+
+
+def next_number(connection: Connection, kind: str) -> str:
+    """``C-100001`` or ``A-100001``; race-free, and past numbers that an import brought with it."""
+    sequence, _column, prefix = _NUMBERED[kind]
+    while True:
+        number = f"{prefix}-{connection.scalar(select(sequence.next_value()))}"
+        if not is_taken(connection, kind, number):
+            return number
+
+
+def is_taken(connection: Connection, kind: str, number: str) -> bool:
+    """Whether a customer or account has this number."""
+    column = _NUMBERED[kind][1]
+    return bool(connection.scalar(select(exists().where(column == number))))
+
+
+def legal_entity(connection: Connection, code: str) -> LegalEntityId | None:
+    table = tables.legal_entity
+    found = connection.scalar(select(table.c.legal_entity_id).where(table.c.code == code))
+    return None if found is None else LegalEntityId(found)
+
+
+def brand(connection: Connection, code: str) -> BrandId | None:
+    found = connection.scalar(select(tables.brand.c.brand_id).where(tables.brand.c.code == code))
+    return None if found is None else BrandId(found)
+
+
+def ensure_entity(connection: Connection, table_name: str, identity: UUID, code: str, name: str) -> None:
+    """Add a legal entity or brand, or rename it."""
+    table = tables.metadata.tables[f"crm.{table_name}"]
+    statement = upsert(table).values({f"{table_name}_id": identity, "code": code, "name": name})
+    connection.execute(statement.on_conflict_do_update(index_elements=["code"], set_={"name": name}))
+
+
+def add_party(connection: Connection, party_id: PartyId, details: PartyDetails, at: datetime) -> None:
+    connection.execute(
+        insert(_party).values(
+            party_id=party_id,
+            kind=details.kind,
+            name=details.name,
+            given_name=details.given_name,
+            family_name=details.family_name,
+            language=details.language,
+            created_at=at,
+        )
+    )
+    set_contacts(connection, party_id, {"email": details.email, "phone": details.phone})
+
+
+def update_party(connection: Connection, party_id: PartyId, details: PartyDetails) -> None:
+    connection.execute(
+        update(_party)
+        .where(_party.c.party_id == party_id)
+        .values(
+            name=details.name,
+            given_name=details.given_name,
+            family_name=details.family_name,
+            language=details.language,
+        )
+    )
+    set_contacts(connection, party_id, {"email": details.email, "phone": details.phone})
+
+
+def set_contacts(connection: Connection, party_id: PartyId, wanted: Mapping[str, str | None]) -> None:
+    connection.execute(_contact.delete().where(_contact.c.party_id == party_id))
+    rows = [{"party_id": party_id, "kind": kind, "value": value} for kind, value in wanted.items() if value]
+    if rows:
+        connection.execute(insert(_contact), rows)
+
+
+def add_address(
+    connection: Connection, address_id: AddressId, party_id: PartyId, new: NewAddress, at: datetime
+) -> None:
+    connection.execute(
+        insert(_address).values(
+            address_id=address_id,
+            party_id=party_id,
+            street=new.street,
+            postcode=new.postcode,
+            city=new.city,
+            country=new.country,
+            latitude=new.latitude,
+            longitude=new.longitude,
+            created_at=at,
+        )
+    )
+
+
+def add_row(connection: Connection, table_name: str, row: Mapping[str, object]) -> None:
+    connection.execute(insert(tables.metadata.tables[f"crm.{table_name}"]).values(dict(row)))
+
+
+def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, AddressId | None] | None:
+    """The party and the id of its newest address."""
+    row = connection.execute(select(_party).where(_party.c.party_id == party_id)).one_or_none()
+    if row is None:
+        return None
+    rows = connection.execute(
+        select(_contact.c.kind, _contact.c.value).where(_contact.c.party_id == party_id)
+    )
+    contacts = {contact.kind: contact.value for contact in rows}
+    found = newest_address(connection, PartyId(party_id))
+    details = PartyDetails(
+        kind=PartyKind(row.kind),
+        name=row.name,
+        given_name=row.given_name,
+        family_name=row.family_name,
+        email=contacts.get("email"),
+        phone=contacts.get("phone"),
+        language=row.language,
+        address=None if found is None else _as_new(found),
+    )
+    return details, None if found is None else found.id
+
+
+def party_ids(connection: Connection, kind: PartyKind) -> list[UUID]:
+    return list(
+        connection.scalars(select(_party.c.party_id).where(_party.c.kind == kind).order_by(_party.c.party_id))
+    )
+
+
+def newest_address(connection: Connection, party_id: PartyId) -> AddressView | None:
+    row = connection.execute(
+        select(_address)
+        .where(_address.c.party_id == party_id)
+        .order_by(_address.c.created_at.desc(), _address.c.address_id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _address_view(row)
+
+
+def address(connection: Connection, address_id: AddressId) -> AddressView | None:
+    row = connection.execute(select(_address).where(_address.c.address_id == address_id)).one_or_none()
+    return None if row is None else _address_view(row)
+
+
+def customers(connection: Connection, ids: Sequence[CustomerId] | None = None) -> list[CustomerView]:
+    """These customers, or all, by number."""
+    statement = _customers()
+    if ids is not None:
+        statement = statement.where(_customer.c.customer_id.in_(ids))
+    return [_customer_view(row) for row in connection.execute(statement.order_by(_customer.c.number))]
+
+
+def customer_by(
+    connection: Connection, *, number: str | None = None, external_id: str | None = None
+) -> CustomerView | None:
+    condition = _customer.c.number == number if number is not None else _customer.c.external_id == external_id
+    row = connection.execute(_customers().where(condition)).one_or_none()
+    return None if row is None else _customer_view(row)
+
+
+def accounts(
+    connection: Connection,
+    *,
+    account_id: AccountId | None = None,
+    number: str | None = None,
+    customer_id: CustomerId | None = None,
+) -> list[AccountView]:
+    """Accounts that fit all that is given, by number."""
+    statement = select(_account).order_by(_account.c.number)
+    if account_id is not None:
+        statement = statement.where(_account.c.account_id == account_id)
+    if number is not None:
+        statement = statement.where(_account.c.number == number)
+    if customer_id is not None:
+        statement = statement.where(_account.c.customer_id == customer_id)
+    return [_account_view(row) for row in connection.execute(statement)]
+
+
+def add_message(connection: Connection, row: Mapping[str, object]) -> bool:
+    """False when this key was used before."""
+    statement = upsert(_message).values(dict(row)).on_conflict_do_nothing().returning(_message.c.key)
+    return connection.scalar(statement) is not None
+
+
+def message(connection: Connection, key: str) -> MessageView | None:
+    row = connection.execute(select(_message).where(_message.c.key == key)).one_or_none()
+    return None if row is None else _message_view(row)
+
+
+def messages(connection: Connection, customer_id: CustomerId) -> list[MessageView]:
+    rows = connection.execute(
+        select(_message).where(_message.c.customer_id == customer_id).order_by(_message.c.n)
+    )
+    return [_message_view(row) for row in rows]
+
+
+def finish_message(
+    connection: Connection, key: str, state: MessageState, attempts: int, error: str | None, at: datetime
+) -> None:
+    """Only a queued message changes."""
+    connection.execute(
+        update(_message)
+        .where(_message.c.key == key, _message.c.state == MessageState.QUEUED)
+        .values(state=state, attempts=attempts, error=error, finished_at=at)
+    )
+
+
+def _customers() -> Select[Any]:
+    email, phone = (
+        select(_contact.c.value)
+        .where(_contact.c.party_id == _customer.c.party_id, _contact.c.kind == kind)
+        .scalar_subquery()
+        .label(kind)
+        for kind in ("email", "phone")
+    )
+    return select(_customer, _party.c.name, _party.c.kind, _party.c.language, email, phone).join(
+        _party, _party.c.party_id == _customer.c.party_id
+    )
+
+
+def _customer_view(row: Row[Any]) -> CustomerView:
+    return CustomerView(
+        id=CustomerId(row.customer_id),
+        number=row.number,
+        party_id=PartyId(row.party_id),
+        name=row.name,
+        kind=row.kind,
+        email=row.email,
+        phone=row.phone,
+        language=row.language,
+        status=row.status,
+        legal_entity_id=LegalEntityId(row.legal_entity_id),
+        brand_id=BrandId(row.brand_id),
+    )
+
+
+def _account_view(row: Row[Any]) -> AccountView:
+    return AccountView(
+        id=AccountId(row.account_id),
+        number=row.number,
+        customer_id=CustomerId(row.customer_id),
+        currency=row.currency,
+        time_zone=row.time_zone,
+        bill_cycle_day=row.bill_cycle_day,
+        tax_class=row.tax_class,
+        dunning_policy=row.dunning_policy,
+        legal_entity_id=LegalEntityId(row.legal_entity_id),
+        brand_id=BrandId(row.brand_id),
+    )
+
+
+def _address_view(row: Row[Any]) -> AddressView:
+    return AddressView(
+        id=AddressId(row.address_id),
+        street=row.street,
+        postcode=row.postcode,
+        city=row.city,
+        country=row.country,
+        latitude=row.latitude,
+        longitude=row.longitude,
+    )
+
+
+def _as_new(view: AddressView) -> NewAddress:
+    return NewAddress(
+        street=view.street,
+        postcode=view.postcode,
+        city=view.city,
+        country=view.country,
+        latitude=view.latitude,
+        longitude=view.longitude,
+    )
+
+
+def _message_view(row: Row[Any]) -> MessageView:
+    return MessageView(
+        key=row.key,
+        customer_id=str(row.customer_id),
+        template=row.template,
+        to=row.recipient,
+        subject=row.subject,
+        body=row.body,
+        state=MessageState(row.state),
+        attempts=row.attempts,
+        error=row.error,
+    )
