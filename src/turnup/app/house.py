@@ -10,7 +10,7 @@ from turnup.bss.billing.service.billing import Billing
 from turnup.bss.catalog import component as catalog_component
 from turnup.bss.catalog.service import CatalogService
 from turnup.bss.crm import component as crm_component
-from turnup.bss.crm.service import Crm
+from turnup.bss.crm.service import CrmService
 from turnup.bss.orders import component as orders_component
 from turnup.bss.orders.service import Orders
 from turnup.contracts.inventory import ElementView
@@ -56,7 +56,7 @@ class House:
     runtime: Runtime
     durable: Durable
     components: Sequence[Component]
-    crm: Crm
+    crm: CrmService
     catalog: CatalogService
     inventory: Inventory
     configuration: Configuration
@@ -109,8 +109,10 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     ssh = SshPool()
 
     provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
-    crm = crm_component.build(runtime, provisioning, MaildirGateway(settings.data_dir / "mail"), clock)
-    customers: Crm = crm.service
+    customers = crm_component.new_service(runtime)
+    crm = crm_component.build(
+        runtime, customers, services=provisioning, gateway=MaildirGateway(settings.data_dir / "mail")
+    )
     catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service

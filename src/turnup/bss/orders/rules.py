@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from turnup.bss.orders.model import TRANSITIONS, Item, Product
-from turnup.contracts.catalog import CharacteristicSpec, OfferingView, PriceView, TaskSpec
+from turnup.contracts.catalog import CharacteristicSpec, OfferingView, PriceView, TaskSpec, resources_needed
 from turnup.contracts.orders import (
     Charge,
     FalloutChoice,
@@ -117,13 +117,11 @@ def _applies(price: PriceView, characteristics: Mapping[str, str]) -> bool:
 def needed_resources(
     offering: OfferingView, characteristics: Mapping[str, str]
 ) -> tuple[tuple[str, str | None, int | None], ...]:
-    """(kind, pool, prefix length) of what the service must hold. Of several specs of one kind, the one with a
-    chosen option wins over the one without: a static address replaces the dynamic one."""
-    wanted: dict[str, tuple[str, str | None, int | None]] = {}
-    for resource in sorted(offering.service.resources, key=lambda spec: spec.option is not None):
-        if resource.option is None or characteristics.get(resource.option) == "true":
-            wanted[resource.kind] = (resource.kind, resource.pool, resource.prefix_length)
-    return tuple(wanted.values())
+    """(kind, pool, prefix length) of what the service must hold."""
+    return tuple(
+        (resource.kind, resource.pool, resource.prefix_length)
+        for resource in resources_needed(offering.service, characteristics)
+    )
 
 
 def tasks_of(offering: OfferingView, action: ItemAction) -> tuple[TaskSpec, ...]:

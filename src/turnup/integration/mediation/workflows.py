@@ -15,6 +15,7 @@ from uuid import UUID
 import yaml
 
 from turnup.contracts import catalog, configuration, crm, inventory, orders, provisioning
+from turnup.contracts.catalog import resources_needed
 from turnup.contracts.configuration import Credentials
 from turnup.contracts.crm import NewAddress, NewCustomer
 from turnup.contracts.inventory import ReserveRequest, ResourceNeed
@@ -301,12 +302,10 @@ class Importer:
         ):
             if value is not None:
                 wanted[kind] = value
-        needs: dict[str, ResourceNeed] = {}
-        for spec in sorted(offering.service.resources, key=lambda spec: spec.option is not None):
-            if spec.option is None or record.characteristics.get(spec.option, "").lower() == "true":
-                needs[spec.kind] = ResourceNeed(
-                    kind=spec.kind, pool=spec.pool, prefix_length=spec.prefix_length
-                )
+        needs = tuple(
+            ResourceNeed(kind=spec.kind, pool=spec.pool, prefix_length=spec.prefix_length)
+            for spec in resources_needed(offering.service, record.characteristics)
+        )
         service_id = row.service_id(system)
         self._network.reserve(
             unit,
@@ -314,7 +313,7 @@ class Importer:
                 service_id=service_id,
                 address_id=row.address_id,
                 site=None,
-                needs=tuple(needs.values()),
+                needs=needs,
                 wanted=wanted,
             ),
         )

@@ -1,0 +1,6 @@
+"""`python -m turnup.app.cli`: the same as `turnup`."""
+
+from turnup.app.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""`turnup config`: network elements, their credentials, backups, differences and rollback."""
+
+from typing import Annotated
+
+import typer
+
+from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.session import actor, house
+from turnup.app.house import House
+from turnup.contracts.configuration import Credentials
+from turnup.contracts.inventory import ElementView
+from turnup.kernel.errors import NotFound
+
+app = typer.Typer(help="Network elements: credentials, backups, differences, rollback.", no_args_is_help=True)
+
+
+def register(parent: typer.Typer) -> None:
+    parent.add_typer(app, name="config")
+
+
+@app.command("elements")
+def elements(as_json: AsJson = False) -> None:
+    """The network elements and whether they answer."""
+    with house() as assembled:
+        views = assembled.inventory.elements()
+        health = {h.element_id: h for h in assembled.monitoring.health()}
+    if as_json:
+        print_json(views)
+        return
+    rows = []
+    for view in views:
+        seen = health.get(view.id)
+        answer = "?" if seen is None or seen.reachable is None else ("yes" if seen.reachable else "NO")
+        rows.append((view.code, view.role, view.driver, answer))
+    print_table("Elements", ["element", "role", "driver", "answers"], rows)
+
+
+@app.command("credentials")
+def credentials(
+    element: str,
+    username: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True)],
+    host_key: Annotated[str | None, typer.Option(help="SSH host key, as in known_hosts.")] = None,
+) -> None:
+    """Set an element's credentials; they are stored encrypted and never shown."""
+    with house() as assembled:
+        found = _element(assembled, element)
+        with assembled.runtime.unit("configuration", actor()) as unit:
+            given = Credentials(username=username, password=password, host_key=host_key)
+            assembled.configuration.set_credentials(unit, found.id, given)
+
+
+@app.command("backup")
+def backup(element: str) -> None:
+    """Fetch the running configuration; a new revision only if it differs."""
+    with house() as assembled:
+        view = assembled.path.backup(_element(assembled, element).id, f"asked for by {actor()}")
+    console.print(f"{element} revision {view.revision}, taken {view.taken_at:%Y-%m-%d %H:%M}")
+
+
+@app.command("backups")
+def backups(element: str, as_json: AsJson = False) -> None:
+    """The configuration history of an element."""
+    with house() as assembled:
+        views = assembled.configuration.backups(_element(assembled, element).id)
+    if as_json:
+        print_json(views)
+        return
+    rows = [(v.revision, v.taken_at, v.cause, v.sha256[:12]) for v in views]
+    print_table(f"Backups of {element}", ["revision", "taken", "cause", "sha256"], rows)
+
+
+@app.command("diff")
+def diff(element: str, old: int, new: int) -> None:
+    """What changed between two backups."""
+    with house() as assembled:
+        typer.echo(assembled.configuration.backup_diff(_element(assembled, element).id, old, new))
+
+
+@app.command("rollback")
+def rollback(element: str, revision: int) -> None:
+    """Put a backup back on the element and read it back."""
+    with house() as assembled:
+        outcome = assembled.path.rollback(_element(assembled, element).id, revision)
+    console.print("restored and verified" if outcome.verified else f"[red]not verified[/]: {outcome.error}")
+    if not outcome.verified:
+        raise typer.Exit(1)
+
+
+@app.command("drift")
+def drift(element: str, as_json: AsJson = False) -> None:
+    """What the element holds against what it should hold, read from the element now."""
+    with house() as assembled:
+        found = assembled.configuration.differences(_element(assembled, element).id)
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for difference in found:
+        what = "missing" if difference.missing else "unexpected" if difference.unexpected else ""
+        what = what or ", ".join(f"{n}: {a} should be {w}" for n, (w, a) in difference.attributes.items())
+        rows.append((difference.service_id, what))
+    print_table(f"Differences on {element}", ["service", "what"], rows)
+
+
+def _element(assembled: House, code: str) -> ElementView:
+    found = assembled.inventory.element_by_code(code)
+    if found is None:
+        raise NotFound(f"no element {code!r}", field="element", remedy="list them: turnup config elements")
+    return found

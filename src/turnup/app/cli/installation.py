@@ -1,0 +1,216 @@
+"""Commands about the installation itself: up, demo, migrate, doctor, token, clock, events, bench, run."""
+
+import os
+import signal
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turnup.app import doctor as examination
+from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.session import actor, house
+from turnup.app.demo.story import run_demo
+from turnup.app.engine import start_engine
+from turnup.app.migrate import migrate as migrate_engine
+from turnup.app.processes import Processes
+from turnup.app.server import serve
+from turnup.app.worker import run_collector, run_worker
+from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.runtime import auth, events
+from turnup.runtime.settings import load_settings
+
+token_app = typer.Typer(help="API tokens: who may call, and what.", no_args_is_help=True)
+clock_app = typer.Typer(help="The clock of a rehearsal installation.", no_args_is_help=True)
+events_app = typer.Typer(help="The event log and what is parked.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(demo)
+    app.command()(migrate)
+    app.command()(doctor)
+    app.command(hidden=True)(run)
+    app.command()(bench)
+    app.add_typer(token_app, name="token")
+    app.add_typer(clock_app, name="clock")
+    app.add_typer(events_app, name="events")
+
+
+def up() -> None:
+    """Start everything: the embedded database, the API, a worker and the collector. Ctrl-C stops it.
+
+    A second `turnup up` on the same data directory is refused and says who holds it.
+    """
+    settings = load_settings()
+    engine = start_engine(settings, until_pid=os.getpid())
+    if migrate_engine(engine):
+        console.print("database laid out")
+    processes = Processes({"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log")
+    processes.start()
+    console.print(
+        f"API at http://{settings.http_host}:{settings.http_port}/docs, logs in {settings.data_dir}/log"
+    )
+    console.print("make a token with `turnup token create NAME --scope '*'`")
+    _until_signalled()
+    processes.stop()
+
+
+def _until_signalled() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(1.0):
+        pass
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the story instead of staying up.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file.")
+    ] = None,
+    customers: Annotated[int, typer.Option(help="Customers that run already.", min=10, max=960)] = 300,
+) -> None:
+    """The whole story on this machine: order, live, upgrade, outage, credit, bill, dunning, reconciliation.
+
+    Starts everything it needs (embedded PostgreSQL, a virtual access network that speaks SSH, RADIUS and
+    SNMP) in a directory of its own, moves the clock through a month, and cleans up after itself.
+    """
+    if not run_demo(once=once, json_file=json_file, customers=customers):
+        raise typer.Exit(1)
+
+
+def migrate() -> None:
+    """Lay out the database, or bring it to what this version needs. Safe to repeat."""
+    done = migrate_engine(start_engine(load_settings()))
+    console.print("database laid out" if done else "nothing to do")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Find what is wrong with this installation, and say how to mend it. Exit code 1 if anything is."""
+    findings = examination.examine(load_settings())
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(
+            "Doctor",
+            ["check", "result", "what it says", "remedy"],
+            [(f.check, "ok" if f.ok else "NOT OK", f.detail, f.remedy or "") for f in findings],
+        )
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def run(name: str) -> None:
+    """One process of the installation: server, worker or collector. `turnup up` starts them all."""
+    processes = {"server": serve, "worker": run_worker, "collector": run_collector}
+    if name not in processes:
+        raise InvalidInput(f"no process {name!r}", field="name", remedy=f"use one of: {', '.join(processes)}")
+    processes[name](load_settings())
+
+
+def bench(name: str) -> None:
+    """Say how to run a benchmark: order_to_active, bill_run or recovery (they live beside the source)."""
+    known = ("order_to_active", "bill_run", "recovery")
+    if name not in known:
+        raise InvalidInput(f"no benchmark {name!r}", field="name", remedy=f"use one of: {', '.join(known)}")
+    if not Path("benchmarks").is_dir():
+        raise NotFound(
+            "benchmarks run from a source checkout", field="name", remedy="clone the repository, then repeat"
+        )
+    os.execvp("python3", ["python3", "-m", f"benchmarks.{name}", "--json", "-"])
+
+
+@token_app.command("create")
+def token_create(
+    name: str,
+    scope: Annotated[list[str], typer.Option(help="What it may do, e.g. orders:write; '*' is everything.")],
+    days: Annotated[int | None, typer.Option(help="Days until it expires; without it, never.")] = None,
+) -> None:
+    """Make a token and print it; it cannot be shown again."""
+    with house() as assembled:
+        now = assembled.runtime.clock.now()
+        expires_at = now + timedelta(days=days) if days else None
+        with assembled.database.engine.begin() as connection:
+            token = auth.issue_token(connection, name, scope, now=now, expires_at=expires_at)
+    typer.echo(token)
+
+
+@token_app.command("list")
+def token_list(as_json: AsJson = False) -> None:
+    """The tokens, without their secrets."""
+    with house() as assembled, assembled.database.engine.connect() as connection:
+        tokens = auth.list_tokens(connection)
+    if as_json:
+        print_json(tokens)
+        return
+    rows = [(t.name, " ".join(t.scopes), t.expires_at or "never", "yes" if t.revoked else "") for t in tokens]
+    print_table("Tokens", ["name", "scopes", "expires", "revoked"], rows)
+
+
+@token_app.command("revoke")
+def token_revoke(name: str) -> None:
+    """Refuse a token from now on (other processes within five seconds)."""
+    with house() as assembled, assembled.database.engine.begin() as connection:
+        auth.revoke_token(connection, name)
+
+
+@clock_app.command("show")
+def clock_show(as_json: AsJson = False) -> None:
+    """Turnup's time."""
+    with house() as assembled:
+        clock = assembled.runtime.clock
+        if as_json:
+            print_json({"now": clock.now(), "simulated": clock.simulated})
+        else:
+            console.print(f"{clock.now():%Y-%m-%d %H:%M:%S} UTC{' (simulated)' if clock.simulated else ''}")
+
+
+@clock_app.command("advance")
+def clock_advance(days: float = 0, hours: float = 0) -> None:
+    """Move time forward; only with the setting simulated_clock."""
+    with house() as assembled:
+        assembled.runtime.clock.advance(timedelta(days=days, hours=hours))
+
+
+@events_app.command("lag")
+def events_lag(as_json: AsJson = False) -> None:
+    """How far each component is behind the event log."""
+    with house() as assembled, assembled.database.engine.connect() as connection:
+        lag = events.lag(connection)
+    if as_json:
+        print_json(lag)
+        return
+    print_table(
+        "Event lag", ["consumer", "events behind"], [(k or "(not sequenced)", v) for k, v in lag.items()]
+    )
+
+
+@events_app.command("parked")
+def events_parked(as_json: AsJson = False) -> None:
+    """Events that could not be handled, with the reason; everything else goes on."""
+    with house() as assembled, assembled.database.engine.connect() as connection:
+        parked = events.parked(connection)
+    if as_json:
+        print_json(parked)
+        return
+    rows = [(p["consumer"], p["type"], p["aggregate_id"], p["error"]) for p in parked]
+    print_table("Parked events", ["consumer", "event", "aggregate", "error"], rows)
+
+
+@events_app.command("retry")
+def events_retry(consumer: str) -> None:
+    """Handle a consumer's parked events again, in order, after the cause was mended."""
+    with house() as assembled:
+        known = {c.component: c for c in assembled.consumers()}
+        if consumer not in known:
+            raise NotFound(
+                f"no consumer {consumer!r}", field="consumer", remedy=f"one of: {', '.join(known)}"
+            )
+        with assembled.database.engine.connect() as connection:
+            waiting = {p["aggregate_id"] for p in events.parked(connection) if p["consumer"] == consumer}
+        for aggregate in sorted(waiting):
+            handled = known[consumer].retry(aggregate).handled
+            console.print(f"{aggregate}: {handled} events handled by {actor()}")

@@ -1,0 +1,116 @@
+"""The processes of an installation: starts server, worker and collector, and keeps them running.
+
+A child that dies is started again, after a pause that grows; embedded PostgreSQL has its own supervisor. Who
+stops the parent stops them all, in order: the API first, so that nothing new comes in.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+ORDER = ("collector", "worker", "server")
+_STEADY_S = 30.0
+_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    command: Sequence[str]
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = field(default=0.0)
+
+
+class Processes:
+    """Children of this process; `environment` carries the settings to them."""
+
+    def __init__(
+        self, environment: Mapping[str, str], log_dir: Path | None, names: Sequence[str] = ORDER
+    ) -> None:
+        self._environment = {**os.environ, **environment}
+        self._log_dir = log_dir
+        self._children = {
+            name: _Child(name, [sys.executable, "-m", "turnup.app.cli", "run", name]) for name in names
+        }
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._keep, name="processes", daemon=True)
+
+    def start(self) -> None:
+        for child in self._children.values():
+            self._spawn(child)
+        self._watch.start()
+
+    def pid(self, name: str) -> int:
+        process = self._children[name].process
+        if process is None:
+            raise LookupError(f"{name} is not running")
+        return process.pid
+
+    def stop(self, *, patience_s: float = 15.0) -> None:
+        self._stopping.set()
+        self._watch.join(timeout=5)
+        for name in reversed(ORDER):
+            child = self._children.get(name)
+            if child is not None and child.process is not None:
+                _end(child.process, patience_s)
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(0.2):
+            for child in self._children.values():
+                self._revive(child)
+
+    def _revive(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is not None and child.process.poll() is None:
+            if now - child.started > _STEADY_S:
+                child.failures = 0
+            return
+        if child.process is not None:
+            log.error("process_died", name=child.name, code=child.process.returncode)
+            pause_s = _PAUSES_S[min(child.failures, len(_PAUSES_S) - 1)]
+            child.process, child.failures, child.not_before = None, child.failures + 1, now + pause_s
+        if now >= child.not_before:
+            self._spawn(child)
+
+    def _spawn(self, child: _Child) -> None:
+        output = subprocess.DEVNULL
+        if self._log_dir is not None:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+            with (self._log_dir / f"{child.name}.log").open("ab") as file:
+                child.process = self._popen(child.command, file.fileno())
+        else:
+            child.process = self._popen(child.command, output)
+        child.started = time.monotonic()
+
+    def _popen(self, command: Sequence[str], output: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def _end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
