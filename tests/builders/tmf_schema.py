@@ -6,6 +6,7 @@ plus what the subtype named by `@type` says, and nothing else: unknown attribute
 """
 
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,24 @@ def _is_instant(value: object) -> bool:
     return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value))
 
 
-def complaints(specification: str, schema: str, document: Any) -> list[str]:
+def complaints(specification: str, schema: str, document: Any, *, own: Collection[str] = ()) -> list[str]:
     """What is wrong with the document, by path; skips the test where the specifications are absent.
 
-    `specification` is the start of the file's name, ``TMF622-5``.
+    `specification` is the start of the file's name, ``TMF622-5``; `own` names attributes that are Turnup's
+    additions, anywhere in the document.
     """
+    document = _without(document, own)
     validator = _validator(_file(specification), schema)
     return [
         f"{'.'.join(str(part) for part in error.absolute_path)}: {error.message[:300]}"
         for error in validator.iter_errors(document)
     ]
+
+
+def _without(node: Any, names: Collection[str]) -> Any:
+    if isinstance(node, dict):
+        return {name: _without(value, names) for name, value in node.items() if name not in names}
+    return [_without(value, names) for value in node] if isinstance(node, list) else node
 
 
 def _file(specification: str) -> Path:

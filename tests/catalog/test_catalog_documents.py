@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from turnup.bss.catalog.rules import read_catalog, read_policies
-from turnup.contracts.catalog import resources_needed
 from turnup.kernel.errors import InvalidInput
 
 Document = dict[str, Any]
@@ -35,25 +34,6 @@ def test_the_example_means_what_it_says(document: Document) -> None:
     assert (fibre.prices[3].unit, fibre.prices[3].included) == ("GB", 1000)
     assert [rfs.element_role for rfs in fibre.service.rfs] == ["access", "bng", "aaa"]
     assert [task.blocks for task in offerings["fibre-300-50-install"].tasks] == ["completion", "completion"]
-
-
-@pytest.mark.parametrize(
-    ("characteristics", "pool"),
-    [({}, "dynamic4"), ({"static_ipv4": False}, "dynamic4"), ({"static_ipv4": True}, "static4"),
-     ({"static_ipv4": "true"}, "static4")],
-)  # fmt: skip
-def test_a_chosen_option_takes_the_place_of_the_default_resource(
-    document: Document, characteristics: Document, pool: str
-) -> None:
-    service = read_catalog(document)[0].service
-    needed = resources_needed(service, characteristics)
-    assert [(need.kind, need.pool) for need in needed if need.kind == "ipv4"] == [("ipv4", pool)]
-    assert [need.kind for need in needed if need.kind != "ipv4"] == [
-        "access_port",
-        "vlan",
-        "ipv6_wan",
-        "ipv6_pd",
-    ]
 
 
 def _offer(document: Document) -> Document:

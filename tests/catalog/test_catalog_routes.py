@@ -37,6 +37,8 @@ def test_every_response_fits_the_schema(client: TestClient, name: str, schema: s
 def test_an_offering_is_found_by_its_code_and_leads_to_its_prices(client: TestClient) -> None:
     offering = client.get(f"{BASE}/productOffering/fibre-300-50").json()
     assert (offering["name"], offering["isSellable"]) == ("Fibre 300/50", True)
+    version = offering["externalIdentifier"][0]["id"]
+    assert client.get(f"{BASE}/productOffering/{version}").json() == offering
     monthly = client.get(offering["productOfferingPrice"][1]["href"]).json()
     assert (monthly["price"], monthly["priceType"]) == ({"unit": "EUR", "value": 34.90}, "recurring")
     assert client.get(f"{BASE}/productOffering", params={"name": "Fibre 300/50"}).json() == [offering]

@@ -1,4 +1,5 @@
-"""The catalog over HTTP: TMF620, reading. Ids are those of versions; a code finds the version in force."""
+"""The catalog over HTTP: TMF620, reading. An offering's id is its code, as in orders and products; a version
+keeps an id of its own, by which it is found for ever."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -80,7 +81,7 @@ class _Pages:
 def offering_document(view: OfferingView) -> dict[str, Any]:
     """TMF620 ProductOffering."""
     return {
-        "id": str(view.id),
+        "id": view.code,
         "name": view.name,
         "description": view.description,
         "version": str(view.version),
@@ -90,7 +91,7 @@ def offering_document(view: OfferingView) -> dict[str, Any]:
         "isSellable": view.status == "active",
         "validFor": _valid_for(view),
         "externalIdentifier": [
-            {"@type": "ExternalIdentifier", "externalIdentifierType": "code", "id": view.code}
+            {"@type": "ExternalIdentifier", "externalIdentifierType": "version", "id": str(view.id)}
         ],
         "productOfferingCharacteristic": [_characteristic(known) for known in view.characteristics],
         "productOfferingPrice": [
