@@ -81,6 +81,10 @@ class Credentials:
     password: str = field(repr=False)
     enable: str | None = field(default=None, repr=False)
     host_key: str | None = None
+    """The SSH host key as in a known_hosts line, without the name: ``ssh-ed25519 AAAA…``."""
+    coa_secret: str | None = field(default=None, repr=False)
+    """RADIUS secret for CoA and Disconnect (RFC 5176)."""
+    snmp_community: str | None = field(default=None, repr=False)
 
 
 class ElementRefused(TurnupError):
@@ -103,6 +107,9 @@ class ElementDriver(Protocol):
     Raises kernel.errors.Unavailable when the element does not answer in time, and ElementRefused
     (permanent) when it says no. All calls are safe to repeat.
     """
+
+    needs_credentials: ClassVar[bool]
+    """False where the driver knows how to get in by itself; it is then given empty ones."""
 
     def read(
         self,

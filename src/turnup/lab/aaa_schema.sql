@@ -1,5 +1,6 @@
--- The AAA server's own small database. Whoever provisions writes aaa.subscriber; the AAA server reads it and
--- writes the other two. FreeRADIUS with rlm_sql could serve from the same tables. Safe to run again.
+-- The AAA server's own small database. Provisioning writes aaa.subscriber; the AAA server reads it and writes
+-- accounting and reject. FreeRADIUS with rlm_sql can serve from these tables. Safe to run again.
+SELECT pg_advisory_xact_lock(7152001);
 CREATE SCHEMA IF NOT EXISTS aaa;
 
 CREATE TABLE IF NOT EXISTS aaa.subscriber (
@@ -12,7 +13,15 @@ CREATE TABLE IF NOT EXISTS aaa.subscriber (
   up_kbps    int NOT NULL CHECK (up_kbps > 0),
   state      text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'walled', 'disabled')),
   generation bigint NOT NULL DEFAULT 0,
-  updated_at timestamptz NOT NULL DEFAULT now()
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  key        text UNIQUE
+);
+COMMENT ON COLUMN aaa.subscriber.key IS 'what the provisioning system calls it; null: made by somebody else';
+
+-- the newest order seen of each key outlives its row, so that a late writer cannot bring back what was removed
+CREATE TABLE IF NOT EXISTS aaa.fence (
+  key        text PRIMARY KEY,
+  generation bigint NOT NULL
 );
 
 -- octets: input = the subscriber's upload, Gigawords folded in
@@ -40,3 +49,4 @@ CREATE TABLE IF NOT EXISTS aaa.reject (
   username text NOT NULL,
   reason   text NOT NULL
 );
+CREATE INDEX IF NOT EXISTS reject_username ON aaa.reject (username, id);

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from turnup.contracts import inventory
 from turnup.contracts.configuration import (
@@ -51,14 +51,7 @@ class Configuration:
         return store.save_intent(unit.connection, element_id, service_id, nothing)
 
     def set_credentials(self, unit: Unit, element_id: ElementId, credentials: Credentials) -> None:
-        plain = json.dumps(
-            {
-                "username": credentials.username,
-                "password": credentials.password,
-                "enable": credentials.enable,
-                "host_key": credentials.host_key,
-            }
-        )
+        plain = json.dumps(asdict(credentials))
         sealed = self._box.seal(plain, _context(element_id))
         store.save_credential(unit.connection, element_id, sealed, unit.now)
         unit.audit("configuration.credentials_set", element_id)
@@ -129,6 +122,8 @@ class Configuration:
         with self._runtime.snapshot("configuration") as connection:
             sealed = store.credential(connection, element_id)
         if sealed is None:
+            if not self.driver(self.element(element_id)).needs_credentials:
+                return Credentials(username="", password="")
             raise NotFound(
                 "the element has no credentials",
                 field="credentials",

@@ -1,0 +1,100 @@
+"""RADIUS accounting as the AAA server stored it, read forward without missing a record.
+
+Ids are given at insert and seen at commit, so a smaller id may appear after a larger one, and repeats leave
+gaps that never fill: neither "greater than the last" nor "wait for the gap" is safe. A writer locks the table
+before it draws its id and until it ends. So: note the highest id drawn, note who holds that lock, and once
+those have ended, every id up to the noted one is either visible or never will be. Nobody is blocked by it.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+
+from turnup.contracts.monitoring import AccountingRecord
+from turnup.gateways.aaa_database.database import AaaDatabase
+
+_STATUS = {"on": "accounting_on", "off": "accounting_off"}
+_WAIT_S = 0.25
+_POLL_S = 0.005
+_DEADLINE_S = 10.0
+
+_DRAWN: LiteralString = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM aaa.accounting_id_seq"
+_WRITERS: LiteralString = """
+SELECT virtualtransaction FROM pg_locks
+WHERE relation = 'aaa.accounting'::regclass AND mode = 'RowExclusiveLock' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_READ: LiteralString = """
+SELECT id, nas, session_id, coalesce(username, ''), status, event_at, session_time_s, input_octets,
+       output_octets, host(framed_ipv4), terminate_cause, circuit_id
+FROM aaa.accounting WHERE id > %s AND id <= %s ORDER BY id LIMIT %s"""
+_REJECT: LiteralString = "SELECT at, reason FROM aaa.reject WHERE username = %s ORDER BY id DESC LIMIT 1"
+
+
+class AaaAccounting:
+    """Implements contracts.monitoring.AccountingSource on the AAA database at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._database = AaaDatabase(url, max_size=2)
+        self._lock = threading.Lock()
+        self._settled = 0
+        self._waiting: tuple[int, frozenset[str]] | None = None
+        """An id drawn, and the writers who may still be about to show a smaller one."""
+
+    def read_after(self, cursor: int, limit: int) -> Sequence[AccountingRecord]:
+        """At most `limit` records with ids above `cursor`, in order; none below the last returned will ever
+        appear later. Raises Unavailable."""
+        with self._lock, self._database.transaction("accounting", _DEADLINE_S) as connection:
+            settled = self._settle(connection)
+            rows = connection.execute(_READ, (cursor, settled, limit)).fetchall()
+        return [_record(row) for row in rows]
+
+    def last_reject(self, username: str) -> tuple[datetime, str] | None:
+        """(instant, reason) of the last time the AAA server turned this user away: why is she offline?"""
+        with self._database.transaction("reject", _DEADLINE_S) as connection:
+            found = connection.execute(_REJECT, (username,)).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    def _settle(self, connection: psycopg.Connection[Any]) -> int:
+        """The id up to which nothing new can appear."""
+        if self._waiting is None:
+            drawn = connection.execute(_DRAWN).fetchone()
+            high = int(drawn[0]) if drawn else 0
+            self._waiting = (high, self._writers(connection))  # in this order: see the module's docstring
+        high, writers = self._waiting
+        until = time.monotonic() + _WAIT_S
+        while writers:
+            writers &= self._writers(connection)
+            if writers and time.monotonic() > until:
+                self._waiting = (high, writers)
+                return self._settled
+            if writers:
+                time.sleep(_POLL_S)
+        self._waiting = None
+        self._settled = max(self._settled, high)
+        return self._settled
+
+    @staticmethod
+    def _writers(connection: psycopg.Connection[Any]) -> frozenset[str]:
+        return frozenset(row[0] for row in connection.execute(_WRITERS))
+
+
+def _record(row: Sequence[Any]) -> AccountingRecord:
+    source_id, nas, session_id, username, status, event_at, time_s, up, down, ipv4, cause, circuit = row
+    return AccountingRecord(
+        source_id=source_id,
+        nas=nas,
+        session_id=session_id,
+        username=username,
+        status=_STATUS.get(status, status),
+        event_at=event_at,
+        session_time_s=time_s,
+        input_octets=up,
+        output_octets=down,
+        framed_ipv4=ipv4,
+        cause=cause,
+        circuit_id=circuit,
+    )

@@ -1,0 +1,160 @@
+"""Configuration of the AAA server: one subscriber row per service, written in one transaction per apply.
+
+A row's `key` is the service id. Rows without one were made by somebody else: a read of all shows them under
+an id derived from element and user name, so that reconciliation sees them as unexpected. The first apply of a
+service with such a user name takes the row over.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, LiteralString
+from uuid import UUID
+
+from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
+from turnup.contracts.inventory import ElementView
+from turnup.gateways.aaa_database.database import AaaDatabase
+from turnup.kernel.ids import ServiceId, derived_id
+
+KIND = "aaa_subscriber"
+_ATTRIBUTES = ("username", "secret", "ipv4", "ipv6_wan", "ipv6_pd", "down_kbps", "up_kbps", "state")
+
+_READ: LiteralString = """
+SELECT key, generation, username, secret, host(ipv4), ipv6_wan::text, ipv6_pd::text, down_kbps::text,
+       up_kbps::text, state
+FROM aaa.subscriber"""
+_FENCE: LiteralString = """
+INSERT INTO aaa.fence AS held (key, generation)
+SELECT key, generation FROM unnest(%s::text[], %s::bigint[]) AS wanted (key, generation) ORDER BY key
+ON CONFLICT (key) DO UPDATE SET generation = excluded.generation WHERE held.generation <= excluded.generation
+RETURNING key"""
+_TAKE_OVER: LiteralString = """
+UPDATE aaa.subscriber SET key = %(key)s
+WHERE username = %(username)s AND key IS NULL
+  AND NOT EXISTS (SELECT FROM aaa.subscriber WHERE key = %(key)s)"""
+_PUT: LiteralString = """
+INSERT INTO aaa.subscriber (key, generation, username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps,
+                            state)
+VALUES (%(key)s, %(generation)s, %(username)s, %(secret)s, %(ipv4)s, %(ipv6_wan)s, %(ipv6_pd)s,
+        %(down_kbps)s, %(up_kbps)s, %(state)s)
+ON CONFLICT (key) DO UPDATE SET generation = excluded.generation, username = excluded.username,
+  secret = excluded.secret, ipv4 = excluded.ipv4, ipv6_wan = excluded.ipv6_wan, ipv6_pd = excluded.ipv6_pd,
+  down_kbps = excluded.down_kbps, up_kbps = excluded.up_kbps, state = excluded.state, updated_at = now()"""
+_DROP: LiteralString = "DELETE FROM aaa.subscriber WHERE key = ANY(%s)"
+
+
+class AaaDatabaseDriver:
+    """Implements contracts.configuration.ElementDriver on the database at `url`, with our schema in it
+    (`create_schema`). The URL holds what it takes to get in: no credentials are asked for."""
+
+    needs_credentials: ClassVar[bool] = False
+
+    def __init__(self, url: str) -> None:
+        self._database = AaaDatabase(url, max_size=8)
+
+    def read(
+        self,
+        element: ElementView,
+        credentials: Credentials,
+        services: Sequence[ServiceId] | None,
+        *,
+        deadline_s: float,
+    ) -> Mapping[ServiceId, Fragment]:
+        with self._database.transaction("read", deadline_s) as connection:
+            if services is None:
+                rows = connection.execute(_READ).fetchall()
+            else:
+                keys = [str(service) for service in services]
+                rows = connection.execute(_READ + " WHERE key = ANY(%s)", (keys,)).fetchall()
+        fragments = [_fragment(element, row) for row in rows]
+        return {fragment.service_id: fragment for fragment in fragments}
+
+    def apply(
+        self, element: ElementView, credentials: Credentials, changes: Sequence[Change], *, deadline_s: float
+    ) -> tuple[str, ...]:
+        puts = [_row(change.want) for change in changes if change.want is not None]
+        drops = [str(change.service_id) for change in changes if change.want is None]
+        with self._database.transaction("apply", deadline_s) as connection:
+            fenced = connection.execute(
+                _FENCE,
+                ([str(change.service_id) for change in changes], [change.generation for change in changes]),
+            ).fetchall()
+            stale = {str(change.service_id) for change in changes} - {row[0] for row in fenced}
+            if stale:
+                raise StaleGeneration(
+                    f"{element.code} holds a newer generation of {', '.join(sorted(stale))}"
+                )
+            with connection.cursor() as cursor:
+                if drops:
+                    cursor.execute(_DROP, (drops,))
+                if puts:
+                    cursor.executemany(_TAKE_OVER, puts)
+                    cursor.executemany(_PUT, puts)
+        return tuple(_command(change) for change in changes)
+
+    def running_config(self, element: ElementView, credentials: Credentials, *, deadline_s: float) -> str:
+        """All subscribers but their secrets, a line each, sorted by user name."""
+        with self._database.transaction("running_config", deadline_s) as connection:
+            rows = connection.execute(_READ + " ORDER BY username").fetchall()
+        return "".join(_line(row) + "\n" for row in rows)
+
+    def restore(
+        self, element: ElementView, credentials: Credentials, config: str, *, deadline_s: float
+    ) -> None:
+        raise ElementRefused(
+            f"{element.code} cannot be restored from text: it holds no secrets",
+            remedy="apply the services again, or restore the AAA database from its own backup",
+        )
+
+
+def _fragment(element: ElementView, row: Sequence[Any]) -> Fragment:
+    key, generation, *values = row
+    attributes = {name: value for name, value in zip(_ATTRIBUTES, values, strict=True) if value is not None}
+    return Fragment(
+        service_id=_service_of(element, key, attributes["username"]),
+        kind=KIND,
+        attributes=attributes,
+        generation=generation,
+    )
+
+
+def _service_of(element: ElementView, key: str | None, username: str) -> ServiceId:
+    if key is not None:
+        try:
+            return ServiceId(UUID(key))
+        except ValueError:
+            return ServiceId(derived_id("foreign", element.code, key))
+    return ServiceId(derived_id("foreign", element.code, username))
+
+
+def _row(fragment: Fragment) -> dict[str, str | int | None]:
+    for name in ("username", "secret", "down_kbps", "up_kbps", "state"):
+        if not fragment.attributes.get(name):
+            raise ElementRefused(f"a subscriber needs {name}", field=f"attributes.{name}")
+    unknown = sorted(set(fragment.attributes) - set(_ATTRIBUTES))
+    if unknown:
+        raise ElementRefused(
+            f"the AAA database has no {', '.join(unknown)}",
+            field=f"attributes.{unknown[0]}",
+            remedy=f"it has: {', '.join(_ATTRIBUTES)}",
+        )
+    values = {name: fragment.attributes.get(name) or None for name in _ATTRIBUTES}
+    return {"key": str(fragment.service_id), "generation": fragment.generation, **values}
+
+
+def _command(change: Change) -> str:
+    """What was done, in one line, for people; the secret stays out."""
+    if change.want is None:
+        return f"delete subscriber {change.service_id} fence {change.generation}"
+    shown = {**change.want.attributes, "secret": "********"}
+    words = " ".join(f"{name} {shown[name]}" for name in _ATTRIBUTES if name in shown)
+    return f"set subscriber {change.service_id} {words} generation {change.generation}"
+
+
+def _line(row: Sequence[Any]) -> str:
+    key, generation, *values = row
+    shown = {
+        name: value
+        for name, value in zip(_ATTRIBUTES, values, strict=True)
+        if value is not None and name != "secret"
+    }
+    words = " ".join(f"{name} {value}" for name, value in shown.items())
+    return f"subscriber {words} key {key or '-'} generation {generation}"

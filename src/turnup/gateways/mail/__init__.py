@@ -1,0 +1,1 @@
+"""Messages to customers by mail: over SMTP, or into a Maildir that people can read during development."""

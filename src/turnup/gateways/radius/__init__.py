@@ -1,0 +1,1 @@
+"""RADIUS towards network access servers: changing and ending live sessions."""

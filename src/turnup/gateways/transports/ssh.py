@@ -1,0 +1,174 @@
+"""SSH to network elements: one kept connection per element and user, many channels on it at once.
+
+The host key is always checked against the one we hold. There is no trust on first use: an element without a
+known key is refused, unless its management says ``host_key_check: off``.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import asyncssh
+import structlog
+
+from turnup.contracts.configuration import Credentials, ElementRefused
+from turnup.contracts.inventory import ElementView
+from turnup.gateways.transports import loop
+from turnup.kernel.errors import Unavailable
+from turnup.runtime.database import refuse_in_transaction
+
+log = structlog.get_logger(__name__)
+
+_KEEPALIVE_S = 15
+_GONE = (OSError, asyncssh.ConnectionLost, asyncssh.ChannelOpenError, asyncssh.DisconnectError)
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """Where, as whom, and which host key must answer. Equal targets share a connection."""
+
+    name: str
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    host_key: str | None
+    """As in a known_hosts line: ``ssh-ed25519 AAAA…``; None only where `insecure_accept_any_host_key`."""
+    insecure_accept_any_host_key: bool = False
+
+    @classmethod
+    def of(cls, element: ElementView, credentials: Credentials) -> "SshTarget":
+        """From the element's management keys `host`, `ssh_port` (22) and `host_key_check` (on). Raises
+        ElementRefused when there is no host key to check."""
+        if "host" not in element.management:
+            raise ElementRefused(
+                f"{element.code} has no management host", field="management.host", remedy="add it"
+            )
+        insecure = element.management.get("host_key_check") == "off"
+        if credentials.host_key is None and not insecure:
+            raise ElementRefused(
+                f"no SSH host key is known for {element.code}",
+                field="credentials.host_key",
+                remedy="store the key that the element shows on its console with its credentials",
+            )
+        return cls(
+            name=element.code,
+            host=element.management["host"],
+            port=int(element.management.get("ssh_port", "22")),
+            username=credentials.username,
+            password=credentials.password,
+            host_key=credentials.host_key,
+            insecure_accept_any_host_key=insecure,
+        )
+
+    @property
+    def known_hosts(self) -> bytes | None:
+        if self.host_key is None:
+            return None
+        return f"[{self.host}]:{self.port} {self.host_key}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a batch printed. `status` None: the connection died, and the outcome is unknown."""
+
+    stdout: str
+    status: int | None
+
+
+class SshPool:
+    """Kept connections of this process. Thread-safe: all work happens in the event-loop thread."""
+
+    def __init__(self) -> None:
+        self._connections: dict[SshTarget, asyncssh.SSHClientConnection] = {}
+        self._connecting: dict[SshTarget, asyncio.Lock] = {}
+
+    def exec(self, target: SshTarget, batch: str, deadline_s: float) -> ExecResult:
+        """Run one exec request. Raises Unavailable when the element cannot be reached or does not answer in
+        time, ElementRefused when it is not who we think it is, or does not let us in."""
+        refuse_in_transaction(f"ssh {target.name}")
+        return loop.run(self._exec(target, batch), deadline_s, target.name)
+
+    def close(self) -> None:
+        """Hang up everywhere; the next call connects anew."""
+
+        async def hang_up() -> None:
+            connections = list(self._connections.values())
+            self._connections.clear()
+            for connection in connections:
+                connection.abort()
+
+        loop.run(hang_up(), 5.0)
+
+    async def _exec(self, target: SshTarget, batch: str) -> ExecResult:
+        process = await self._open(target, batch)
+        try:
+            done = await process.wait()
+        except _GONE:
+            return ExecResult("", None)
+        finally:
+            process.close()  # given up: the element drops our candidate and its lock
+        return ExecResult(str(done.stdout or ""), done.exit_status)
+
+    async def _open(self, target: SshTarget, batch: str) -> asyncssh.SSHClientProcess[str]:
+        """Start the batch on a channel. A kept connection that turns out to be dead is replaced once."""
+        kept = target in self._connections
+        connection = await self._connection(target)
+        try:
+            return await connection.create_process(batch, stdin=asyncssh.DEVNULL)
+        except _GONE as error:
+            self._forget(target, connection)
+            if not kept:
+                raise Unavailable(f"{target.name} closed the connection") from error
+        connection = await self._connection(target)
+        try:
+            return await connection.create_process(batch, stdin=asyncssh.DEVNULL)
+        except _GONE as error:
+            self._forget(target, connection)
+            raise Unavailable(f"{target.name} closed the connection") from error
+
+    def _forget(self, target: SshTarget, connection: asyncssh.SSHClientConnection) -> None:
+        if self._connections.get(target) is connection:
+            del self._connections[target]
+        connection.abort()
+
+    async def _connection(self, target: SshTarget) -> asyncssh.SSHClientConnection:
+        async with self._connecting.setdefault(target, asyncio.Lock()):
+            kept = self._connections.get(target)
+            if kept is not None and not kept.is_closed():
+                return kept
+            self._connections.pop(target, None)
+            made = await self._connect(target)
+            self._connections[target] = made
+            return made
+
+    @staticmethod
+    async def _connect(target: SshTarget) -> asyncssh.SSHClientConnection:
+        if target.insecure_accept_any_host_key and target.host_key is None:
+            log.warning("ssh_host_key_not_checked", element=target.name)
+        try:
+            return await asyncssh.connect(
+                target.host,
+                target.port,
+                username=target.username,
+                password=target.password,
+                known_hosts=target.known_hosts,
+                config=None,
+                client_keys=None,
+                agent_path=None,
+                preferred_auth="password,keyboard-interactive",
+                keepalive_interval=_KEEPALIVE_S,
+            )
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise ElementRefused(
+                f"{target.name} shows another SSH host key than the one we hold",
+                field="credentials.host_key",
+                remedy="compare with the element's console before storing a new key: somebody may listen in",
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise ElementRefused(
+                f"{target.name} does not accept the credentials",
+                field="credentials",
+                remedy="set them: turnup config credentials ELEMENT",
+            ) from error
+        except (OSError, asyncssh.Error) as error:
+            raise Unavailable(f"{target.name} cannot be reached by SSH: {error}") from error
