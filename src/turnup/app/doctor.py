@@ -1,0 +1,280 @@
+"""`turnup doctor`: looks at every part of an installation and says what is wrong and how to mend it.
+
+It repairs and starts nothing. Each check stands alone: one that cannot look says so, the others go on.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from turnup.app.engine import attach_engine
+from turnup.app.house import schemas
+from turnup.kernel.clock import SystemClock
+from turnup.kernel.errors import TurnupError
+from turnup.runtime import durable, events, health
+from turnup.runtime.database import Database
+from turnup.runtime.embedded import state
+from turnup.runtime.settings import Settings, unknown_variables
+
+_POSTGRES_LEAST = 160_000
+_DISK_FREE_MIN = 1 << 30
+_LAG_MAX = 1_000
+_STUCK = timedelta(minutes=15)
+_CLOCK_SKEW_MAX_S = 2.0
+_OVERFLOW = 5
+"""Connections a pool may open beyond its size (runtime.database)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `remedy` says what to do; None where nothing is to be done."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+def _good(check: str, detail: str, remedy: str | None = None) -> Finding:
+    return Finding(check=check, ok=True, detail=detail, remedy=remedy)
+
+
+def _bad(check: str, detail: str, remedy: str | None) -> Finding:
+    return Finding(check=check, ok=False, detail=detail, remedy=remedy)
+
+
+def _judged(check: str, detail: str, remedy: str, *, ok: bool) -> Finding:
+    return Finding(check=check, ok=ok, detail=detail, remedy=None if ok else remedy)
+
+
+def examine(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Every finding, good and bad, in the order in which to mend them; never raises."""
+    findings = [*_variables(environment), _zones(settings), *_data_dir(settings), _key_file(settings)]
+    findings.append(_clock(settings))
+    try:
+        engine = attach_engine(settings)
+    except TurnupError as error:
+        return [*findings, _bad("database", error.message, error.remedy)]
+    database = Database(engine.url, pool_size=1, application_name="turnup-doctor")
+    try:
+        return [*findings, *_database(database, settings)]
+    finally:
+        database.close()
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[Finding]:
+    unknown = unknown_variables(environment)
+    if not unknown:
+        yield _good("settings", "every TURNUP_ variable is known")
+    for name, near in sorted(unknown.items()):
+        remedy = f"did you mean {near}?" if near else "unset it; docs/reference/settings.md lists all"
+        yield _bad("settings", f"{name} means nothing", remedy)
+
+
+def _zones(settings: Settings) -> Finding:
+    try:
+        ZoneInfo(settings.default_time_zone)
+        ZoneInfo("Pacific/Auckland")
+    except ZoneInfoNotFoundError as error:
+        return _bad("time zones", f"no time zone data: {error}", "install the package tzdata")
+    return _good("time zones", f"business dates are {settings.default_time_zone}'s")
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    directory = settings.data_dir
+    if not directory.is_dir():
+        yield _bad("data directory", f"{directory} does not exist", "run `turnup up`, or set TURNUP_DATA_DIR")
+        return
+    writable = os.access(directory, os.W_OK | os.X_OK)
+    yield _judged(
+        "data directory",
+        str(directory.resolve()) if writable else f"{directory} cannot be written",
+        "give this account the directory (chown)",
+        ok=writable,
+    )
+    free = shutil.disk_usage(directory).free
+    enough = free >= _DISK_FREE_MIN
+    yield _judged(
+        "disk space",
+        f"{free / (1 << 30):.1f} GiB free",
+        "free at least 1 GiB; PostgreSQL stops when the disk is full",
+        ok=enough,
+    )
+    if settings.database_url is None:
+        yield _embedded(settings)
+
+
+def _embedded(settings: Settings) -> Finding:
+    found = state(settings.data_dir)
+    if not found.initialised:
+        return _bad("embedded PostgreSQL", "was never started here", "run `turnup up`")
+    if not found.answers:
+        return _bad("embedded PostgreSQL", found.reason or "does not answer", "run `turnup up`")
+    if found.supervisor_pid is None:
+        return _bad(
+            "embedded PostgreSQL",
+            "answers, but nobody supervises it: nobody would bring it back",
+            "run `turnup up`",
+        )
+    return _good("embedded PostgreSQL", f"{found.cluster_major}, kept by {found.supervisor_pid}")
+
+
+def _key_file(settings: Settings) -> Finding:
+    path = settings.secret_key_path
+    if not path.exists():
+        return _good("secret key", f"{path} is made with the first secret")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return _bad("secret key", f"{path} has mode {mode:03o}", f"chmod 600 {path}")
+    return _good("secret key", f"{path}, mode {mode:03o}; keep a copy apart from the database's")
+
+
+def _clock(settings: Settings) -> Finding:
+    if settings.simulated_clock:
+        return _good(
+            "clock",
+            "simulated: for demo, training and rehearsal",
+            "unset TURNUP_SIMULATED_CLOCK before real customers",
+        )
+    return _good("clock", "the machine's")
+
+
+# --- the database ----------------------------------------------------------------------------------------
+
+
+def _database(database: Database, settings: Settings) -> Iterator[Finding]:
+    try:
+        with database.engine.connect() as connection:
+            facts = health.server(connection)
+    except Exception as error:  # noqa: BLE001  whatever keeps us out is the finding
+        yield _bad("database", f"does not let us in: {_first_line(error)}", "check TURNUP_DATABASE_URL")
+        return
+    yield from _server(facts, settings)
+    if not facts.laid_out:
+        yield _bad("schema", "the database is empty", "run `turnup migrate`")
+        return
+    checks: tuple[tuple[str, Callable[[Database], Iterable[Finding]]], ...] = (
+        ("schema", _schema),
+        ("workers", _workers),
+        ("workflows", _workflows),
+        ("events", _events),
+    )
+    for name, check in checks:
+        try:
+            yield from check(database)
+        except Exception as error:  # noqa: BLE001  one check that cannot look does not blind the others
+            yield _bad(name, f"could not be examined: {_first_line(error)}", "run `turnup migrate`")
+
+
+def _server(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
+    new_enough = facts.version >= _POSTGRES_LEAST
+    shown = f"PostgreSQL {facts.version // 10_000}.{facts.version % 10_000}"
+    yield _judged("database", shown, "upgrade to PostgreSQL 16 or newer", ok=new_enough)
+    if not facts.may_create_roles:
+        yield _bad(
+            "database role",
+            "may not create roles; each component has one of its own",
+            "ALTER ROLE … CREATEROLE, as the database's administrator",
+        )
+    skew_s = abs((SystemClock().now() - facts.now).total_seconds())
+    yield _judged(
+        "time of the database",
+        f"{skew_s:.1f} s from this machine's",
+        "synchronise both clocks (NTP)",
+        ok=skew_s <= _CLOCK_SKEW_MAX_S,
+    )
+    yield from _pools(facts, settings)
+
+
+def _pools(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
+    """Server, worker and collector have a pool each, the worker a second one for its workflows' own state."""
+    pool = settings.database_pool_size
+    needed = 4 * pool + 3 * _OVERFLOW
+    fits = needed <= facts.connections_max
+    yield _judged(
+        "connections",
+        f"this installation opens up to {needed} of {facts.connections_max}",
+        "lower TURNUP_DATABASE_POOL_SIZE or raise max_connections",
+        ok=fits,
+    )
+    for name, threads in (
+        ("http_threads", settings.http_threads),
+        ("worker_concurrency", settings.worker_concurrency),
+    ):
+        if threads > pool + _OVERFLOW:
+            yield _bad(
+                "pool size",
+                f"{name} is {threads}, but a process has {pool} connections: the others wait",
+                f"set TURNUP_DATABASE_POOL_SIZE to {threads} or lower TURNUP_{name.upper()}",
+            )
+
+
+def _schema(database: Database) -> Iterator[Finding]:
+    with database.engine.connect() as connection:
+        missing = health.missing_schemas(connection, [schema.name for schema in schemas()])
+    yield _judged(
+        "schema",
+        f"missing: {', '.join(missing)}" if missing else "every component's is there",
+        "run `turnup migrate`",
+        ok=not missing,
+    )
+
+
+def _workers(database: Database) -> Iterator[Finding]:
+    with database.engine.connect() as connection:
+        found = health.workers(connection)
+    alive = [worker for worker in found if worker.silent_s <= durable.LEASE_S]
+    if not alive:
+        yield _bad("workers", "no worker is alive: orders and events wait", "run `turnup up`")
+        return
+    yield _good("workers", f"{len(alive)} alive")
+    versions = {worker.version for worker in alive}
+    if len(versions) > 1:
+        yield _bad(
+            "worker versions",
+            f"workers of {len(versions)} versions: none takes over what another version left",
+            "restart the older workers",
+        )
+
+
+def _workflows(database: Database) -> Iterator[Finding]:
+    with database.engine.connect() as connection:
+        found = durable.stuck(connection, _STUCK)
+    if not found:
+        yield _good("workflows", "none without progress")
+        return
+    first = found[0]
+    yield _bad(
+        "workflows",
+        f"{len(found)} without progress for {_STUCK.seconds // 60} minutes, first {first['name']} "
+        f"{first['id']} ({first['status']}, {first['executor_id'] or 'no worker'})",
+        "is a worker of the same version alive? see its log",
+    )
+
+
+def _events(database: Database) -> Iterator[Finding]:
+    with database.engine.connect() as connection:
+        lag = events.lag(connection)
+        parked = events.parked(connection)
+    late = {consumer or "sequencer": n for consumer, n in lag.items() if n > _LAG_MAX}
+    yield _judged(
+        "event lag",
+        ", ".join(f"{name} is {n} behind" for name, n in sorted(late.items())) or "nobody is behind",
+        "is a worker alive? `turnup events lag` shows whether it catches up",
+        ok=not late,
+    )
+    yield _judged(
+        "parked events",
+        f"{len(parked)} wait: {parked[0]['consumer']} {parked[0]['type']}: {parked[0]['error']}"
+        if parked
+        else "none",
+        "mend the cause, then `turnup events retry CONSUMER`",
+        ok=not parked,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
