@@ -4,7 +4,7 @@ from sqlalchemy import create_engine, inspect
 
 from turnup.app.engine import Engine
 from turnup.app.house import schemas
-from turnup.gateways.aaa_database import create_schema
+from turnup.gateways.aaa_database.database import create_schema
 from turnup.runtime import schema
 
 

@@ -94,6 +94,23 @@ class ServiceSpec:
     """on_first_online: the first session accepts the service; manual: someone must accept it."""
 
 
+def resources_needed(
+    service: ServiceSpec, characteristics: Mapping[str, str | int | bool] | Mapping[str, str]
+) -> tuple[ResourceSpec, ...]:
+    """What an instance with these characteristics needs: an entry with an option only if it is chosen, and
+    then it takes the place of the optionless entry of its kind (an address from the static pool instead of
+    the dynamic one). Characteristics may be text (``"true"``)."""
+    chosen = [
+        resource
+        for resource in service.resources
+        if resource.option is None or str(characteristics.get(resource.option, False)).lower() == "true"
+    ]
+    replaced = {resource.kind for resource in chosen if resource.option is not None}
+    return tuple(
+        resource for resource in chosen if resource.option is not None or resource.kind not in replaced
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferingView:
     id: OfferingId

@@ -1,4 +1,4 @@
-"""How a command gets at the installation: attach to its running engine, assemble the house, act as `cli:USER`."""
+"""How a command gets at the installation: attach to its engine, assemble the house, act as `cli:USER`."""
 
 import getpass
 from collections.abc import Iterator

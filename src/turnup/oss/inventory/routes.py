@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 
 from turnup.contracts.inventory import ElementView
 from turnup.kernel.errors import InvalidInput
@@ -32,10 +33,16 @@ def routers(inventory: Inventory, runtime: Runtime) -> Sequence[APIRouter]:
         get=get,
         list=page,
     )
-    return [tmf.router([resource], runtime), _native(inventory)]
+    return [tmf.router([resource], runtime), _native(inventory, runtime)]
 
 
-def _native(inventory: Inventory) -> APIRouter:
+class Equipment(BaseModel):
+    """What was installed at the subscriber's."""
+
+    ont_serial: str = Field(pattern=r"^[A-Za-z0-9]{4,24}$")
+
+
+def _native(inventory: Inventory, runtime: Runtime) -> APIRouter:
     router = APIRouter(prefix="/turnup/v1", tags=["inventory"])
 
     @router.get("/pools")
@@ -52,6 +59,14 @@ def _native(inventory: Inventory) -> APIRouter:
             }
             for pool in inventory.pools()
         ]
+
+    @router.post("/services/{service_id}/equipment")
+    def equipment(request: Request, service_id: UUID, body: Equipment) -> dict[str, str]:
+        """The ONT's serial became known (it may arrive last); the network is configured for it."""
+        caller = authorise(request, "resources:write")
+        with runtime.unit("inventory", caller.actor) as unit:
+            inventory.set_ont_serial(unit, ServiceId(service_id), body.ont_serial)
+        return {"ontSerial": body.ont_serial}
 
     @router.get("/services/{service_id}/resources")
     def resources(request: Request, service_id: UUID) -> dict[str, Any]:
