@@ -3,11 +3,21 @@
 from functools import partial
 
 from turnup.bss.billing.handlers import handlers
+from turnup.bss.billing.rules import policies
 from turnup.bss.billing.service.billing import Billing
 from turnup.bss.billing.tables import DDL, metadata
 from turnup.bss.billing.workflows import workflows
 from turnup.contracts import catalog, crm
 from turnup.runtime.component import Component, Runtime, Schema, Tick
+
+SCHEMA = Schema(name="billing", metadata=metadata, ddl=DDL)
+POLICY_CHECKS = {
+    "billing": policies.billing_policy,
+    "credit": policies.credit_policy,
+    "dunning": policies.dunning_policy,
+    "tax": policies.tax_rates,
+}
+"""What billing says of a policy document before the catalog publishes it."""
 
 
 def build(runtime: Runtime, *, catalog_reads: catalog.Reads, crm_reads: crm.Reads) -> Component:
@@ -16,7 +26,7 @@ def build(runtime: Runtime, *, catalog_reads: catalog.Reads, crm_reads: crm.Read
     return Component(
         name="billing",
         service=billing,
-        schema=Schema(name="billing", metadata=metadata, ddl=DDL),
+        schema=SCHEMA,
         handlers=handlers(billing),
         workflows=workflows(billing.runs),
         ticks=[Tick(name="billing.dunning", every_s=3600, run=partial(_dun, runtime, billing))],
