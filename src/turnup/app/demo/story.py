@@ -53,7 +53,9 @@ def run_demo(*, once: bool, json_file: Path | None, customers: int) -> bool:
             story.tell()
             ok = True
         except DemoFailed as error:
+            stand.keep = True
             stage.console.print(f"\n[red]The story broke:[/] {error}")
+            stage.say(f"logs and data are kept in {stand.data_dir} until the next demo")
         finally:
             if json_file is not None:
                 json_file.write_text(json.dumps({"ok": ok, **stage.report()}, indent=2), encoding="utf-8")
@@ -379,7 +381,7 @@ class Story:
             f"the other {self._count() - len(behind)} are not"
         )
         with stage.step("outage_told", "She is told"):
-            wait_until(lambda: self._mail("outage"), "the message is sent", timeout_s=20)
+            wait_until(lambda: self._mail("is disturbed"), "the message is sent", timeout_s=20)
         self._stand.pass_time(timedelta(hours=5))
         with stage.step("outage_cleared", "Five hours later (moved) it is back, and so is she"):
             lab.power_on(device=olt)
