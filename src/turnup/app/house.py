@@ -92,7 +92,10 @@ def schemas() -> list[Schema]:
         provisioning_component.SCHEMA,
         monitoring_component.SCHEMA,
         orders_component.SCHEMA,
-        billing_component.SCHEMA,
+        getattr(billing_component, "SCHEMA", None)
+        or __import__("turnup.runtime.component", fromlist=["Schema"]).Schema(
+            name="billing", metadata=billing_component.metadata, ddl=billing_component.DDL
+        ),
         mediation_component.SCHEMA,
         reconciliation_component.SCHEMA,
     ]
@@ -113,7 +116,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     crm = crm_component.build(
         runtime, customers, services=provisioning, gateway=MaildirGateway(settings.data_dir / "mail")
     )
-    catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
+    catalog = catalog_component.build(runtime, getattr(billing_component, "POLICY_CHECKS", None))
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service
     configuration, path = configuration_component.build(

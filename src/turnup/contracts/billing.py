@@ -75,6 +75,8 @@ class BilledService:
     suspended: bool
     monthly_minor: int
     currency: str
+    billing_start: str = "acceptance"
+    """What billing waits for: acceptance | first_online | ready+N."""
 
 
 class Reads(Protocol):

@@ -6,7 +6,7 @@ online and traffic seen are three facts, each with the instant it was last read.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Protocol
@@ -75,6 +75,11 @@ class ServiceView:
     login: str
     facts: ServiceFacts
     site: str | None = None
+    elements: Mapping[str, ElementId] = field(default_factory=dict)
+    """Role -> the element that should hold a fragment for it now; empty once it is ceased."""
+    configured_at: datetime | None = None
+    first_online_at: datetime | None = None
+    accepted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

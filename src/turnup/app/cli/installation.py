@@ -71,7 +71,7 @@ def demo(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file.")
     ] = None,
-    customers: Annotated[int, typer.Option(help="Customers that run already.", min=10, max=960)] = 300,
+    customers: Annotated[int, typer.Option(help="Customers that run already.", min=10, max=960)] = 200,
 ) -> None:
     """The whole story on this machine: order, live, upgrade, outage, credit, bill, dunning, reconciliation.
 

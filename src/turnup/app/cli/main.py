@@ -25,7 +25,7 @@ config.register(app)
 def main() -> None:
     as_json = "--json" in sys.argv
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -38,6 +38,7 @@ def main() -> None:
     except TurnupError as error:
         output.fail(error, as_json=as_json)
         sys.exit(1 if error.status >= 500 else 2)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -6,22 +6,17 @@ loudly rather than tell a story that did not happen.
 """
 
 import json
-import os
 import secrets
-import shutil
 import signal
-import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import psycopg
 from rich.console import Console
 from rich.progress import Progress
@@ -29,25 +24,20 @@ from sqlalchemy import text
 
 from turnup.app.cli.output import money
 from turnup.app.demo.stage import DemoFailed, Stage, expect, wait_until
+from turnup.app.demo.stand import Stand, examples
 from turnup.app.demo.world import SYSTEM, old_customers, seed_network, write_isp
-from turnup.app.engine import Engine, start_engine
-from turnup.app.house import House, assemble
-from turnup.app.migrate import migrate
-from turnup.app.processes import Processes
+from turnup.app.house import House
 from turnup.contracts.billing import InvoiceView
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, RunId, ServiceId
-from turnup.lab.client import LabProcess
-from turnup.runtime import auth, events
-from turnup.runtime.embedded import state
 from turnup.runtime.observability import configure_logging
-from turnup.runtime.settings import Settings, default_data_dir, load_settings
+from turnup.runtime.settings import default_data_dir
 
 _ZONE = "Europe/Berlin"
 _SERIAL = "TRNPDEMO0001"
 _ORDERS = "/tmf-api/productOrderingManagement/v5/productOrder"
-_CUSTOMERS = "/tmf-api/customerManagement/v5/customer"
+_CUSTOMERS = "/tmf-api/customer/v5/customer"
 
 
 def run_demo(*, once: bool, json_file: Path | None, customers: int) -> bool:
@@ -57,9 +47,9 @@ def run_demo(*, once: bool, json_file: Path | None, customers: int) -> bool:
         "[bold]Turnup demo[/]: an order becomes a live service, a fault a credit, both a bill."
     )
     ok = False
-    with ExitStack() as cleanup:
+    with Stand(default_data_dir().resolve().with_name("turnup-demo")) as stand:
         try:
-            story = Story(stage, cleanup, customers)
+            story = Story(stage, stand, customers)
             story.tell()
             ok = True
         except DemoFailed as error:
@@ -87,16 +77,19 @@ class Subscriber:
 
 
 class Story:
-    """One telling. `cleanup` ends everything that was started, in reverse."""
+    """One telling, on a stand of its own."""
 
-    def __init__(self, stage: Stage, cleanup: ExitStack, customers: int) -> None:
+    def __init__(self, stage: Stage, stand: Stand, customers: int) -> None:
         self._stage = stage
-        self._cleanup = cleanup
+        self._stand = stand
+        self._isp = stand.data_dir / "isp"
         self._customers = old_customers(customers)
-        self._data_dir = default_data_dir().resolve().with_name("turnup-demo")
         self._she = Subscriber()
-        self._token = ""
         self._invoice = ""
+
+    @property
+    def _house(self) -> House:
+        return self._stand.house
 
     def tell(self) -> None:
         self._start_everything()
@@ -112,75 +105,20 @@ class Story:
     # --- the stage is set ---------------------------------------------------------------------------------
 
     def _start_everything(self) -> None:
-        stage = self._stage
+        stage, stand = self._stage, self._stand
         stage.chapter("Setting up")
-        self._forget_former_demo()
-        port = _free_port()
-        environment = {
-            "TURNUP_DATA_DIR": str(self._data_dir),
-            "TURNUP_SIMULATED_CLOCK": "true",
-            "TURNUP_HTTP_PORT": str(port),
-            "TURNUP_ORDER_QUEUE_POLL_MS": "20",
-            "TURNUP_SNMP_INTERVAL_SECONDS": "1",
-            "TURNUP_ICMP_INTERVAL_SECONDS": "1",
-            "TURNUP_SESSION_INTERVAL_SECONDS": "0.2",
-            "TURNUP_RECONCILIATION_INTERVAL_SECONDS": "3600",
-            "TURNUP_LOG_FORMAT": "json",
-            "TURNUP_LOG_LEVEL": "warning",
-        }
-        self._settings = _settings(environment)
         configure_logging("console", "error", process="demo")
         with stage.step("start_database", "Embedded PostgreSQL starts"):
-            self._engine: Engine = start_engine(self._settings, until_pid=os.getpid())
-            self._cleanup.callback(self._end_database)
-            migrate(self._engine)
+            stand.start_database()
         with stage.step("start_lab", "The virtual network starts: a BNG, two OLTs, an AAA server"):
-            examples = _examples()
-            self._lab = LabProcess(
-                examples / "lab/network.yaml", self._data_dir / "lab", self._engine.aaa_url
-            )
-            self._cleanup.enter_context(self._lab)
-            self._lab_now = self._lab.client
-        self._house: House = assemble(self._settings, self._engine, process="demo")
-        self._cleanup.callback(self._house.close)
+            stand.start_lab()
         start = _third_of_next_month(self._house.runtime.clock.now())
-        self._pass_time(start - self._house.runtime.clock.now())
-        self._isp = self._data_dir / "isp"
+        stand.pass_time(start - self._house.runtime.clock.now())
         today = business_date(start, _ZONE)
-        write_isp(self._isp, examples / "isp", self._lab.endpoints, self._customers, today)
+        write_isp(self._isp, examples() / "isp", stand.lab_process.endpoints, self._customers, today)
         with stage.step("start_processes", "API, worker and collector start"):
-            self._processes = Processes(environment, self._data_dir / "log")
-            self._processes.start()
-            self._cleanup.callback(self._processes.stop)
-            self._api = self._cleanup.enter_context(
-                httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0)
-            )
-            wait_until(self._ready, "the API answers", timeout_s=40)
-            with self._house.database.engine.begin() as connection:
-                self._token = auth.issue_token(
-                    connection, f"demo-{secrets.token_hex(4)}", ["*"], now=self._house.runtime.clock.now()
-                )
-            self._api.headers["Authorization"] = f"Bearer {self._token}"
+            stand.start_processes()
         stage.say(f"The clock of this demo is moved; it starts on {today:%d %B %Y}.")
-
-    def _forget_former_demo(self) -> None:
-        if self._data_dir.exists():
-            former = state(self._data_dir)
-            expect(former.supervisor_pid is None, f"another demo (pid {former.supervisor_pid}) is running")
-            shutil.rmtree(self._data_dir, ignore_errors=True)
-
-    def _end_database(self) -> None:
-        pid = state(self._data_dir).supervisor_pid
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: state(self._data_dir).supervisor_pid is None, "PostgreSQL stops")
-        shutil.rmtree(self._data_dir, ignore_errors=True)
-
-    def _ready(self) -> bool:
-        try:
-            return self._api.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
 
     def _load_the_isp(self) -> None:
         stage, house = self._stage, self._house
@@ -188,7 +126,7 @@ class Story:
         with stage.step(
             "seed_network", f"{len(self._customers)} customers run already, set up by an old system"
         ):
-            seed_network(self._lab_now, self._engine.aaa_url, self._customers)
+            seed_network(self._stand.lab, self._stand.engine.aaa_url, self._customers)
             wait_until(lambda: self._online_count() == len(self._customers), "the old customers are online")
         before = self._lab_configurations()
         importer = house.importer
@@ -213,17 +151,17 @@ class Story:
         expect(report.applied == len(self._customers), f"{report.applied} applied")
         expect(before == self._lab_configurations(), "taking over must not touch a device")
         with stage.step("settle", "Events reach every component"):
-            self._settle()
+            self._stand.settle()
         stage.say(
             f"read {report.read} = applied {report.applied} + unchanged {report.unchanged} + "
             f"quarantined {len(report.quarantined)}; no device was touched"
         )
 
     def _online_count(self) -> int:
-        return len(self._lab_now.sessions())
+        return len(self._stand.lab.sessions())
 
     def _lab_configurations(self) -> Mapping[str, str]:
-        return {device: self._lab_now.running(device=device) for device in ("olt1", "olt2", "bng1")}
+        return {device: self._stand.lab.running(device=device) for device in ("olt1", "olt2", "bng1")}
 
     # --- she orders ---------------------------------------------------------------------------------------
 
@@ -256,7 +194,7 @@ class Story:
             order["state"] == "completed",
             f"the order is {order['state']}: {order.get('productOrderErrorMessage')}",
         )
-        again = self._api.post(_ORDERS, json=body, headers={"Idempotency-Key": key})
+        again = self._stand.api.post(_ORDERS, json=body, headers={"Idempotency-Key": key})
         expect(again.json()["id"] == order["id"], "the same idempotency key must give the same order")
         self._she.product_id = order["productOrderItem"][0]["product"]["id"]
         self._she.service_id = ServiceId(UUID(order["productOrderItem"][0]["service"]["id"]))
@@ -289,7 +227,9 @@ class Story:
                 },
             ],
         }
-        answer = self._api.post(_CUSTOMERS, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
+        answer = self._stand.api.post(
+            _CUSTOMERS, json=body, headers={"Idempotency-Key": secrets.token_hex(8)}
+        )
         expect(answer.status_code == 201, f"customer: {answer.text}")
         customer = answer.json()
         self._she.customer_id = customer["id"]
@@ -299,13 +239,13 @@ class Story:
     def _follow_order(self, body: Mapping[str, Any], key: str) -> tuple[dict[str, Any], float]:
         """POST and poll until the order rests; (order, milliseconds since the POST)."""
         started = time.perf_counter()
-        answer = self._api.post(_ORDERS, json=body, headers={"Idempotency-Key": key})
+        answer = self._stand.api.post(_ORDERS, json=body, headers={"Idempotency-Key": key})
         expect(answer.status_code == 201, f"order: {answer.text}")
         order: dict[str, Any] = answer.json()
         until = started + 30
         while order["state"] in ("acknowledged", "inProgress") and time.perf_counter() < until:
             time.sleep(0.01)
-            order = self._api.get(f"{_ORDERS}/{order['id']}").json()
+            order = self._stand.api.get(f"{_ORDERS}/{order['id']}").json()
         return order, (time.perf_counter() - started) * 1000
 
     def _show_timeline(self, order: Mapping[str, Any], ms: float) -> None:
@@ -334,13 +274,13 @@ class Story:
     # --- online, upgrade ----------------------------------------------------------------------------------
 
     def _come_online(self) -> None:
-        stage, lab = self._stage, self._lab_now
+        stage, lab = self._stage, self._stand.lab
         stage.chapter("3. The subscriber comes online")
         held = self._house.inventory.reservation(self._she.service_id)
         assert held is not None
         secret = self._secret()
         with stage.step("equipment", "Her ONT is installed, its serial arrives last"):
-            answer = self._api.post(
+            answer = self._stand.api.post(
                 f"/turnup/v1/services/{self._she.service_id}/equipment", json={"ont_serial": _SERIAL}
             )
             expect(answer.status_code == 200, answer.text)
@@ -362,7 +302,7 @@ class Story:
         expect(_rates(session) == (300_000, 50_000), f"the plan's speeds, not {_rates(session)}")
         expect(held.resources["ipv4"] in json.dumps(session), "the reserved address is hers")
         with stage.step("usage", "Usage flows"):
-            self._pass_time(timedelta(minutes=10))
+            self._stand.pass_time(timedelta(minutes=10))
             lab.interim(username=self._she.login)
             wait_until(lambda: self._service().facts.traffic_seen_at, "traffic is seen")
         expect(self._service().state is ServiceState.ACCEPTED, f"state is {self._service().state}")
@@ -370,7 +310,7 @@ class Story:
 
     def _secret(self) -> str:
         """Her CHAP secret, as the AAA servers have it (what the ISP writes on the router's sticker)."""
-        with psycopg.connect(self._engine.aaa_url) as connection:
+        with psycopg.connect(self._stand.engine.aaa_url) as connection:
             row = connection.execute(
                 "SELECT secret FROM aaa.subscriber WHERE username = %s", (self._she.login,)
             ).fetchone()
@@ -379,9 +319,9 @@ class Story:
         return str(row[0])
 
     def _upgrade(self) -> None:
-        stage, lab = self._stage, self._lab_now
+        stage, lab = self._stage, self._stand.lab
         stage.chapter("4. She upgrades to 1000/200 mid-cycle; then an access device fails")
-        self._pass_time(timedelta(days=10))
+        self._stand.pass_time(timedelta(days=10))
         stage.say("(the clock moved ten days)")
         lab.interim(username=self._she.login)
         session_before = lab.cpe(name="maria")["session"]
@@ -416,11 +356,11 @@ class Story:
     # --- outage -------------------------------------------------------------------------------------------
 
     def _outage(self) -> None:
-        stage, lab, house = self._stage, self._lab_now, self._house
+        stage, lab, house = self._stage, self._stand.lab, self._house
         held = house.inventory.reservation(self._she.service_id)
         assert held is not None
         olt = held.resources["access_port"].partition("/")[0]
-        self._pass_time(timedelta(days=2))
+        self._stand.pass_time(timedelta(days=2))
         stage.say("(two days later)")
         behind = {
             service.id
@@ -440,13 +380,13 @@ class Story:
         )
         with stage.step("outage_told", "She is told"):
             wait_until(lambda: self._mail("outage"), "the message is sent", timeout_s=20)
-        self._pass_time(timedelta(hours=5))
+        self._stand.pass_time(timedelta(hours=5))
         with stage.step("outage_cleared", "Five hours later (moved) it is back, and so is she"):
             lab.power_on(device=olt)
             wait_until(lambda: not house.monitoring.problems(), "the problem is closed", timeout_s=30)
             lab.wait_for(lambda client: client.cpe(name="maria")["state"] == "online", timeout_s=20)
             wait_until(lambda: self._service().facts.online, "she is seen online again")
-            self._settle()
+            self._stand.settle()
         closed = next(p for p in house.monitoring.problems(open_only=False) if p.id == problem.id)
         assert closed.cleared_at is not None
         minutes = (closed.cleared_at - closed.opened_at).total_seconds() / 60
@@ -459,7 +399,7 @@ class Story:
     def _mail(self, word: str) -> list[Path]:
         """Messages to her whose text has this word."""
         found = []
-        for path in (self._data_dir / "mail").rglob("*"):
+        for path in (self._stand.data_dir / "mail").rglob("*"):
             if path.is_file():
                 body = path.read_text(encoding="utf-8", errors="replace")
                 if "maria@mail.example" in body and word in body.lower():
@@ -469,15 +409,15 @@ class Story:
     # --- the bill -----------------------------------------------------------------------------------------
 
     def _close_the_month(self) -> None:
-        stage, house, lab = self._stage, self._house, self._lab_now
+        stage, house, lab = self._stage, self._house, self._stand.lab
         stage.chapter("5. The month closes")
         now = house.runtime.clock.now()
         first = _first_of_next_month(business_date(now, _ZONE))
-        self._pass_time(start_of_day(first, _ZONE) - now - timedelta(minutes=30))
+        self._stand.pass_time(start_of_day(first, _ZONE) - now - timedelta(minutes=30))
         lab.interim(username=self._she.login)
-        self._settle()
-        self._pass_time(timedelta(hours=2))
-        self._settle()
+        self._stand.settle()
+        self._stand.pass_time(timedelta(hours=2))
+        self._stand.settle()
         today = business_date(house.runtime.clock.now(), _ZONE)
         stage.say(f"(the clock moved to {today:%d %B %Y})")
         with (
@@ -512,7 +452,7 @@ class Story:
         with stage.step("pdf", "The invoice as PDF"):
             pdf = house.billing.pdf(self._invoice, "Example Net")
             expect(pdf.startswith(b"%PDF"), "a PDF")
-            path = self._data_dir.parent / f"{invoice.number}.pdf"
+            path = self._stand.data_dir.parent / f"{invoice.number}.pdf"
             path.write_bytes(pdf)
             stage.say(f"written to {path}")
 
@@ -538,7 +478,7 @@ class Story:
     # --- dunning ------------------------------------------------------------------------------------------
 
     def _dunning(self) -> None:
-        stage, house, lab = self._stage, self._house, self._lab_now
+        stage, house, lab = self._stage, self._house, self._stand.lab
         stage.chapter("6. She doesn't pay; then she pays")
         invoice = house.billing.invoices(self._she.account_id)[-1]
         self._pass_to(invoice.due_date + timedelta(days=8))
@@ -564,14 +504,14 @@ class Story:
     def _dunning_tick(self) -> None:
         with self._house.runtime.unit("billing", "demo") as unit:
             self._house.billing.dunning_tick(unit, business_date(unit.now, _ZONE))
-        self._settle()
+        self._stand.settle()
 
     # --- reconciliation -----------------------------------------------------------------------------------
 
     def _reconcile(self) -> None:
         stage, house = self._stage, self._house
         stage.chapter("7. Sold = provisioned = live = billed?")
-        self._settle()
+        self._stand.settle()
         with stage.step("reconcile_clean", "Reconciliation of every service"):
             clean = house.reconciler.run(repair=False)
         expect(clean.found == 0, f"nothing to find yet, but: {clean.findings[:3]}")
@@ -581,7 +521,7 @@ class Story:
             f"behind Turnup's back: {on_device.login} is slowed down on {on_device.olt}; "
             f"{in_books.login} vanishes from the books"
         )
-        self._lab_now.tamper(
+        self._stand.lab.tamper(
             device=on_device.olt, lines=[f"set service {on_device.element_key} down-kbps 1000"], save=True
         )
         with house.database.engine.begin() as connection:
@@ -610,7 +550,7 @@ class Story:
             f"exactly the two broken ones, not {report.findings}",
         )
         expect(report.repaired == 2, f"{report.repaired} of 2 repaired")
-        self._settle()
+        self._stand.settle()
         with stage.step("reconcile_again", "Once more"):
             after = house.reconciler.run(repair=False)
         expect(after.found == 0, f"nothing is left, but: {after.findings[:3]}")
@@ -624,10 +564,10 @@ class Story:
 
     def stay(self) -> None:
         self._stage.chapter("8. It stays up")
-        self._stage.say(f"API:   {self._api.base_url}/docs")
-        self._stage.say(f"token: {self._token}   (Authorization: Bearer …)")
+        self._stage.say(f"API:   {self._stand.api.base_url}/docs")
+        self._stage.say(f"token: {self._stand.token}   (Authorization: Bearer …)")
         self._stage.say(
-            f"CLI:   TURNUP_DATA_DIR={self._data_dir} TURNUP_SIMULATED_CLOCK=true turnup order list"
+            f"CLI:   TURNUP_DATA_DIR={self._stand.data_dir} TURNUP_SIMULATED_CLOCK=true turnup order list"
         )
         self._stage.say("Ctrl-C ends it and cleans up.")
         stop = threading.Event()
@@ -636,38 +576,12 @@ class Story:
         while not stop.wait(1.0):
             pass
 
-    # --- time ---------------------------------------------------------------------------------------------
-
-    def _pass_time(self, step: timedelta) -> None:
-        """Move both clocks, Turnup's and the network's."""
-        self._lab_now.advance_clock(seconds=step.total_seconds())
-        self._house.runtime.clock.advance(step)
-
     def _pass_to(self, day: date) -> None:
         now = self._house.runtime.clock.now()
         target = start_of_day(day, _ZONE) + timedelta(hours=9)
         if target > now:
-            self._pass_time(target - now)
-            self._settle()
-
-    def _settle(self) -> None:
-        """Until every event is handled and no workflow is under way."""
-
-        def quiet() -> bool:
-            with self._house.database.engine.connect() as connection:
-                parked: Sequence[Any] = events.parked(connection)
-                expect(not parked, f"an event is parked: {parked[:1]}")
-                busy = connection.scalar(
-                    text("SELECT count(*) FROM dbos.workflow_status WHERE status IN ('PENDING', 'ENQUEUED')")
-                )
-                return not busy and not any(events.lag(connection).values())
-
-        wait_until(quiet, "all events are handled", timeout_s=60)
-
-
-def _settings(environment: Mapping[str, str]) -> Settings:
-    prefix = "TURNUP_"
-    return load_settings(**{name.removeprefix(prefix).lower(): value for name, value in environment.items()})
+            self._stand.pass_time(target - now)
+            self._stand.settle()
 
 
 def _chosen(option: str) -> dict[str, Any]:
@@ -681,20 +595,6 @@ def _rates(session: Mapping[str, Any]) -> tuple[int, int]:
 def _session_words(session: Mapping[str, Any]) -> str:
     down, up = _rates(session)
     return f"{down // 1000}/{up // 1000} Mbit/s, {session['ipv4']}, {session['ipv6-pd']}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _examples() -> Path:
-    """The example files: beside the source in a checkout."""
-    for folder in (Path.cwd(), *Path(__file__).resolve().parents):
-        if (folder / "examples" / "isp" / "catalog.yaml").exists():
-            return folder / "examples"
-    raise DemoFailed("the examples folder is not here: run the demo from a source checkout (make demo)")
 
 
 def _third_of_next_month(now: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """Use cases of orders: submit, cancel, complete, fall out and be resolved; tasks; products sold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from turnup.bss.orders import rules, store
@@ -606,6 +606,10 @@ class Orders:
     def products(self, account_id: AccountId | None = None) -> Sequence[ProductView]:
         with self._runtime.snapshot("orders") as connection:
             return [store.product_view(product) for product in store.products(connection, account_id)]
+
+    def products_in_flight(self) -> Set[ProductId]:
+        with self._runtime.snapshot("orders") as connection:
+            return store.products_in_flight(connection)
 
     def fallout(self) -> Sequence[FalloutView]:
         with self._runtime.snapshot("orders") as connection:

@@ -505,3 +505,11 @@ def open_order_of(connection: Connection, product_id: ProductId) -> str | None:
         .where(tables.item.c.product_id == product_id, tables.item.c.state.not_in(_terminal))
     )
     return found
+
+
+def products_in_flight(connection: Connection) -> set[ProductId]:
+    """The products that orders which are not over are about."""
+    found = connection.scalars(
+        select(tables.item.c.product_id).where(tables.item.c.state.not_in(_terminal)).distinct()
+    )
+    return {ProductId(product_id) for product_id in found}

@@ -90,6 +90,8 @@ class Importer:
         self._intents = intents
         self._orders = orders
         self._currency = currency
+        self._offerings: Mapping[str, catalog.OfferingView] = {}
+        self._access_ports: set[str] = set()
 
     # --- documents ----------------------------------------------------------------------------------------
 
@@ -153,6 +155,7 @@ class Importer:
         self, path: Path, *, system: str = "import", dry_run: bool = False, progress: Progress | None = None
     ) -> ImportReport:
         """Take over customers with their running services from a CSV file."""
+        self._look_up()
         known = self._mediation.applied_hashes(system, _KIND)
         rows, quarantined, unchanged, read = self._read_rows(path, known)
         applied = 0
@@ -176,6 +179,16 @@ class Importer:
             unchanged=unchanged,
             quarantined=tuple(quarantined),
         )
+
+    def _look_up(self) -> None:
+        """What every row refers to, read once per file."""
+        now = self._runtime.clock.now()
+        self._offerings = {offering.code: offering for offering in self._offer_reads.offerings(now)}
+        self._access_ports = {
+            f"{element.code}/{port.name}"
+            for element in self._network_reads.elements("access")
+            for port in self._network_reads.ports(element.id)
+        }
 
     def _read_rows(
         self, path: Path, known: Mapping[str, str]
@@ -218,20 +231,10 @@ class Importer:
 
     def _check(self, rows: Sequence[_Row], source: str) -> None:
         """What can be known before anything is written; a dry run ends here."""
-        now = self._runtime.clock.now()
-        elements = {element.code: element for element in self._network_reads.elements()}
         for row in rows:
             try:
-                if self._offer_reads.offering_by_code(row.record.offering, now) is None:
-                    raise InvalidInput(
-                        f"no offering {row.record.offering!r}",
-                        field="offering",
-                        remedy="import the catalog first, or correct the code",
-                    )
-                element, _, port = row.record.access_port.partition("/")
-                if element not in elements or port not in {
-                    known.name for known in self._network_reads.ports(elements[element].id)
-                }:
+                self._offering(row.record)
+                if row.record.access_port not in self._access_ports:
                     raise InvalidInput(
                         f"no port {row.record.access_port!r}",
                         field="access_port",
@@ -376,9 +379,13 @@ class Importer:
         self._mediation.note_applied(unit, system, _KIND, [(external_id, row.digest)])
 
     def _offering(self, record: RunningCustomer) -> catalog.OfferingView:
-        offering = self._offer_reads.offering_by_code(record.offering, self._runtime.clock.now())
+        offering = self._offerings.get(record.offering)
         if offering is None:
-            raise InvalidInput(f"no offering {record.offering!r}", field="offering")
+            raise InvalidInput(
+                f"no offering {record.offering!r}",
+                field="offering",
+                remedy="import the catalog first, or correct the code",
+            )
         return offering
 
 

@@ -52,4 +52,15 @@ class Service:
             characteristics=self.characteristics,
             login=self.login,
             facts=self.facts,
+            elements=self._holders(),
+            configured_at=self.configured_at,
+            first_online_at=self.first_online_at,
+            accepted_at=self.accepted_at,
         )
+
+    def _holders(self) -> Mapping[str, ElementId]:
+        """The elements that should hold a fragment; none once nothing is admitted."""
+        if self.admission is Admission.NONE:
+            return {}
+        roles = {rfs.element_role for rfs in self.spec.rfs}
+        return {role: element for role, element in self.elements.items() if role in roles}

@@ -94,8 +94,9 @@ class Billing(Reads, Commands):
                 suspended=status == ServiceTime.SUSPENDED,
                 monthly_minor=divide(price, RATED_SCALE),
                 currency=currency,
+                billing_start=billing_start,
             )
-            for service, product, account, status, price, currency in found
+            for service, product, account, status, price, currency, billing_start in found
         ]
 
     def explain(self, number: str) -> str:

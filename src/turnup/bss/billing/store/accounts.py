@@ -320,12 +320,13 @@ def insert_outage(
 
 def monthly_charges(
     connection: Connection, now: datetime
-) -> list[tuple[UUID, UUID, UUID, str | None, int, str]]:
-    """(service, product, account, status now or None, rated price per month, currency) of every service."""
+) -> list[tuple[UUID, UUID, UUID, str | None, int, str, str]]:
+    """(service, product, account, status now or None, rated price per month, currency, what its billing
+    waits for) of every service."""
     return rows(
         connection,
         """SELECT s.id, s.product_id, s.account_id, t.status,
-                  coalesce(sum(g.amount_micro / g.months), 0)::bigint, a.currency
+                  coalesce(sum(g.amount_micro / g.months), 0)::bigint, a.currency, s.billing_start
            FROM billing.service s
            JOIN billing.account a ON a.id = s.account_id
            LEFT JOIN billing.billable_period t ON t.service_id = s.id

@@ -1,0 +1,253 @@
+"""The SQL of monitoring. Functions take the connection of the unit or snapshot they run in."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from turnup.contracts.monitoring import Observation
+from turnup.kernel.ids import AlarmId, ElementId, ProblemId, ServiceId
+from turnup.oss.monitoring import tables
+from turnup.oss.monitoring.model import (
+    Alarm,
+    AlarmKind,
+    End,
+    Faults,
+    Health,
+    Outage,
+    PortState,
+    Problem,
+    Session,
+    SessionKey,
+)
+
+
+def _save(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert or replace whole rows by primary key."""
+    if not rows:
+        return
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    values = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+
+
+# --- sessions --------------------------------------------------------------------------------------------
+
+
+def cursor(connection: Connection, *, lock: bool = False) -> tuple[int, datetime | None]:
+    """(last source id taken in, when accounting was last read to its end)."""
+    statement = select(tables.cursor.c.position, tables.cursor.c.heard_until)
+    row = connection.execute(statement.with_for_update() if lock else statement).first()
+    return (0, None) if row is None else (row.position, row.heard_until)
+
+
+def move_cursor(connection: Connection, position: int, heard_until: datetime) -> None:
+    _save(connection, tables.cursor, [{"id": 1, "position": position, "heard_until": heard_until}])
+
+
+def sessions_for(
+    connection: Connection,
+    keys: Collection[SessionKey],
+    usernames: Collection[str],
+    restarted: Collection[str],
+) -> dict[SessionKey, Session]:
+    """The sessions of these keys, the live ones of these users, and the live ones of these NASes."""
+    row = tables.session.c
+    live = row.ended_at.is_(None)
+    statement = select(tables.session).where(
+        or_(
+            tuple_(row.nas, row.session_id).in_(list(keys)),
+            live & row.username.in_(list(usernames)),
+            live & row.nas.in_(list(restarted)),
+        )
+    )
+    found = [_session(each) for each in connection.execute(statement)]
+    return {session.key: session for session in found}
+
+
+def nobodys(connection: Connection, usernames: Collection[str]) -> list[Session]:
+    """Sessions of these users whose service was not known."""
+    row = tables.session.c
+    statement = select(tables.session).where(row.service_id.is_(None), row.username.in_(list(usernames)))
+    return [_session(each) for each in connection.execute(statement)]
+
+
+def nobodys_names(connection: Connection, limit: int) -> list[str]:
+    row = tables.session.c
+    statement = (
+        select(row.username).where(row.service_id.is_(None), row.username != "").distinct().limit(limit)
+    )
+    return list(connection.scalars(statement))
+
+
+def save_sessions(connection: Connection, sessions: Collection[Session]) -> None:
+    _save(connection, tables.session, [asdict(session) for session in sessions])
+
+
+def latest_sessions(connection: Connection, services: Collection[ServiceId]) -> dict[ServiceId, Session]:
+    """Each service's live session, or its last one."""
+    row = tables.session.c
+    statement = (
+        select(tables.session)
+        .ext(distinct_on(row.service_id))
+        .where(row.service_id.in_(list(services)))
+        .order_by(row.service_id, row.ended_at.is_(None).desc(), row.started_at.desc())
+    )
+    return {ServiceId(each.service_id): _session(each) for each in connection.execute(statement)}
+
+
+def sessions(connection: Connection, *, live_only: bool, limit: int) -> list[Session]:
+    row = tables.session.c
+    statement = select(tables.session).order_by(row.started_at.desc()).limit(limit)
+    if live_only:
+        statement = statement.where(row.ended_at.is_(None))
+    return [_session(each) for each in connection.execute(statement)]
+
+
+def _session(row: Any) -> Session:
+    return Session(**row._mapping)
+
+
+# --- faults ----------------------------------------------------------------------------------------------
+
+
+def faults(connection: Connection) -> Faults:
+    """Health and ports as last seen, and everything that is open."""
+    ports = [PortState(**row._mapping) for row in connection.execute(select(tables.port_state))]
+    return Faults(
+        health={each.element_id: each for each in health(connection)},
+        ports={(each.element_id, each.port): each for each in ports},
+        alarms=tuple(alarms(connection, active_only=True)),
+        problems=tuple(problems(connection, open_only=True)),
+        outages=tuple(_outages(connection, tables.outage.c.ended_at.is_(None))),
+    )
+
+
+def health(connection: Connection) -> list[Health]:
+    return [Health(**row._mapping) for row in connection.execute(select(tables.health))]
+
+
+def save_health(connection: Connection, found: Collection[Health]) -> None:
+    _save(connection, tables.health, [asdict(each) for each in found])
+
+
+def save_ports(connection: Connection, ports: Collection[PortState]) -> None:
+    _save(connection, tables.port_state, [asdict(each) for each in ports])
+
+
+def forget_elements(connection: Connection, elements: Collection[ElementId]) -> None:
+    for table in (tables.health, tables.port_state):
+        connection.execute(delete(table).where(table.c.element_id.in_(list(elements))))
+
+
+def save_alarms(connection: Connection, found: Collection[Alarm]) -> None:
+    _save(connection, tables.alarm, [{**asdict(each), "kind": each.kind.value} for each in found])
+
+
+def save_problems(connection: Connection, found: Collection[Problem]) -> None:
+    _save(connection, tables.problem, [asdict(each) for each in found])
+
+
+def save_outages(connection: Connection, found: Collection[Outage]) -> None:
+    _save(connection, tables.outage, [asdict(each) for each in found])
+
+
+def alarms(connection: Connection, *, active_only: bool, limit: int = 1000) -> list[Alarm]:
+    row = tables.alarm.c
+    statement = select(tables.alarm).order_by(row.raised_at.desc(), row.id)
+    statement = statement.where(row.cleared_at.is_(None)) if active_only else statement.limit(limit)
+    return [
+        Alarm(**{**each._mapping, "id": AlarmId(each.id), "kind": AlarmKind(each.kind)})
+        for each in connection.execute(statement)
+    ]
+
+
+def problems(connection: Connection, *, open_only: bool, limit: int = 1000) -> list[Problem]:
+    row = tables.problem.c
+    statement = select(tables.problem).order_by(row.opened_at.desc(), row.id)
+    statement = statement.where(row.cleared_at.is_(None)) if open_only else statement.limit(limit)
+    return [Problem(**each._mapping) for each in connection.execute(statement)]
+
+
+def problems_by_id(connection: Connection, ids: Collection[ProblemId]) -> list[Problem]:
+    row = tables.problem.c
+    statement = select(tables.problem).where(row.id.in_(list(ids))).order_by(row.opened_at.desc())
+    return [Problem(**each._mapping) for each in connection.execute(statement)]
+
+
+def outages_of_problems(connection: Connection, ids: Collection[ProblemId]) -> list[Outage]:
+    return _outages(connection, tables.outage.c.problem_id.in_(list(ids)))
+
+
+def outages_of_service(connection: Connection, service_id: ServiceId) -> list[Outage]:
+    return _outages(connection, tables.outage.c.service_id == service_id)
+
+
+def last_outage_ends(connection: Connection, services: Collection[ServiceId]) -> dict[ServiceId, datetime]:
+    rows = connection.execute(
+        text("""SELECT service_id, max(ended_at) AS at FROM monitoring.outage
+                WHERE service_id = ANY(:services) AND ended_at IS NOT NULL GROUP BY service_id"""),
+        {"services": list(services)},
+    )
+    return {ServiceId(row.service_id): row.at for row in rows}
+
+
+def _outages(connection: Connection, where: Any) -> list[Outage]:
+    statement = select(tables.outage).where(where).order_by(tables.outage.c.started_at)
+    return [Outage(**each._mapping) for each in connection.execute(statement)]
+
+
+# --- octets over time ------------------------------------------------------------------------------------
+
+
+def add_samples(connection: Connection, observations: Sequence[Observation]) -> None:
+    """Append to each port's row of the hour. A sample not later than the last one is left out, so that adding
+    it again changes nothing."""
+    rows = [
+        {
+            "element_id": seen.element_id,
+            "port": port,
+            "hour": hour,
+            "offset_s": int((seen.at - hour).total_seconds()),
+            "received": received,
+            "sent": sent,
+        }
+        for seen in observations
+        for hour in [seen.at.replace(minute=0, second=0, microsecond=0)]
+        for port, (received, sent) in seen.octets.items()
+    ]
+    if rows:
+        connection.execute(
+            text("""
+            INSERT INTO monitoring.octets AS o (element_id, port, hour, offsets_s, received, sent)
+            VALUES (:element_id, :port, :hour, ARRAY[CAST(:offset_s AS smallint)],
+                    ARRAY[CAST(:received AS bigint)], ARRAY[CAST(:sent AS bigint)])
+            ON CONFLICT (element_id, port, hour) DO UPDATE SET
+              offsets_s = o.offsets_s || excluded.offsets_s,
+              received = o.received || excluded.received, sent = o.sent || excluded.sent
+            WHERE o.offsets_s[array_upper(o.offsets_s, 1)] < excluded.offsets_s[1]"""),
+            rows,
+        )
+
+
+def samples(
+    connection: Connection, end: End, since: datetime, until: datetime
+) -> list[tuple[datetime, int, int]]:
+    """(instant, octets received, octets sent) counters of one port in a half-open interval, in order."""
+    row = tables.octets.c
+    statement = (
+        select(row.hour, row.offsets_s, row.received, row.sent)
+        .where(row.element_id == end[0], row.port == end[1], row.hour < until)
+        .where(row.hour > since - timedelta(hours=1))
+        .order_by(row.hour)
+    )
+    found = [
+        (each.hour + timedelta(seconds=offset_s), received, sent)
+        for each in connection.execute(statement)
+        for offset_s, received, sent in zip(each.offsets_s, each.received, each.sent, strict=True)
+    ]
+    return [sample for sample in found if since <= sample[0] < until]
