@@ -152,8 +152,13 @@ class Commands(Protocol):
         """Reserved becomes assigned: the network holds it now. Values that a change replaced go back."""
         ...
 
+    def regain(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> Reservation:
+        """Before a change is undone on the network: the service holds these (former) values again, besides
+        the newer ones. A value that went to somebody else meanwhile is replaced by one of its pool."""
+        ...
+
     def revert(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> None:
-        """Undo a change: the service holds these (former) values again, newer ones go back."""
+        """Undo a change: the service holds these (former) values again (see `regain`), newer ones go back."""
         ...
 
     def release(self, unit: Unit, service_id: ServiceId, kinds: Sequence[str] | None = None) -> None:

@@ -191,10 +191,23 @@ class Fulfilment:
         return "resources given back"
 
     def undesign(self, run: Run, order: Order) -> Sequence[Outcome]:
+        def regain(unit: Unit) -> Outcome:
+            return self._timed("regain resources", lambda: self._regain_all(unit, order))
+
         def body(unit: Unit) -> Outcome:
             return self._timed("undo design", lambda: self._undesign_all(unit, order))
 
-        return [run.unit("provisioning", "undo design", body)]
+        return [
+            run.unit("inventory", "regain resources", regain),
+            run.unit("provisioning", "undo design", body),
+        ]
+
+    def _regain_all(self, unit: Unit, order: Order) -> str:
+        """A change that was proved has given its former addresses back; they are needed before the undo."""
+        changed = [item for item in _designed_items(order) if item.before is not None]
+        for item in changed:
+            self._network.regain(unit, item.service_id, _resources_before(item))
+        return "former resources held" if changed else "nothing to regain"
 
     def _undesign_all(self, unit: Unit, order: Order) -> str:
         for item in order.items:
@@ -210,19 +223,13 @@ class Fulfilment:
             admission = rules.admission_of(before["status"])
             self._services.set_admission(unit, item.service_id, admission, "order undone")
             if item.action is ItemAction.MODIFY and item.target_status is None:
-                reservation = Reservation(
-                    service_id=item.service_id,
-                    resources=_resources_before(item),
-                    elements=self._held(item).elements,
-                    status="assigned",
-                )
                 self._design(
                     unit,
                     order,
                     item,
                     OfferingId(UUID(before["offering_id"])),
                     before["characteristics"],
-                    reservation,
+                    self._held(item),
                 )
         return "desired state as before"
 

@@ -33,7 +33,8 @@ def save_intent(connection: Connection, element_id: ElementId, service_id: Servi
             | (row.generation < intent.generation)
         ),
     )
-    return bool(connection.execute(statement).rowcount)
+    # without the option an INSERT's count is -1, which is true
+    return bool(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
 
 
 def intents(

@@ -1,6 +1,7 @@
 """Verbs of inventory, pure: read a network document, count through pools, follow the topology."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -14,6 +15,7 @@ from turnup.oss.inventory.model import ElementDoc, LinkDoc, NetworkDoc, PoolDoc,
 ROLES = ("access", "bng", "aaa", "router", "switch")
 POOL_KINDS = ("ipv4", "ipv6_wan", "ipv6_pd")
 _EARTH_RADIUS_KM = 6371.0
+_RANGE = re.compile(r"(?P<head>[^{}]*)\{(?P<low>\d{1,4})-(?P<high>\d{1,4})\}(?P<tail>[^{}]*)")
 
 
 def parse_network(document: Mapping[str, Any]) -> NetworkDoc:
@@ -22,8 +24,21 @@ def parse_network(document: Mapping[str, Any]) -> NetworkDoc:
     elements = tuple(_element(path, row) for path, row in _rows(document, "elements"))
     links = tuple(_link(path, row) for path, row in _rows(document, "links"))
     pools = tuple(_pool(path, row) for path, row in _rows(document, "pools"))
+    _check_unique("sites", [site.code for site in sites])
+    _check_unique("elements", [element.code for element in elements])
+    _check_unique("pools", [pool.code for pool in pools])
     _check_references(sites, elements, links)
     return NetworkDoc(sites=sites, elements=elements, links=links, pools=pools)
+
+
+def _check_unique(section: str, codes: Sequence[str]) -> None:
+    for n, code in enumerate(codes):
+        if code in codes[:n]:
+            raise InvalidInput(
+                f"{code!r} is there already",
+                field=f"{section}[{n}].code",
+                remedy=f"rename it, or merge it with {section}[{codes.index(code)}]",
+            )
 
 
 def _check_references(
@@ -48,14 +63,21 @@ def _check_references(
                 )
 
 
-def _rows(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = document.get(key, [])
-    if not isinstance(rows, list):
-        raise InvalidInput(f"{key} must be a list", field=key, remedy="start each entry with a dash")
-    for n, row in enumerate(rows):
+def _rows(document: Mapping[str, Any], key: str, inside: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for n, row in enumerate(_list(document, key, inside)):
+        path = f"{inside}{key}[{n}]"
         if not isinstance(row, Mapping):
-            raise InvalidInput("must be a mapping", field=f"{key}[{n}]", remedy="write key: value lines")
-        yield f"{key}[{n}]", row
+            raise InvalidInput("must be a mapping", field=path, remedy="write key: value lines")
+        yield path, row
+
+
+def _list(document: Mapping[str, Any], key: str, inside: str) -> list[Any]:
+    rows = document.get(key) or []
+    if not isinstance(rows, list):
+        raise InvalidInput(
+            f"{key} must be a list", field=f"{inside}{key}", remedy="start each entry with a dash"
+        )
+    return rows
 
 
 def _text(path: str, row: Mapping[str, Any], key: str, default: str | None = None) -> str:
@@ -65,13 +87,26 @@ def _text(path: str, row: Mapping[str, Any], key: str, default: str | None = Non
     return str(value)
 
 
+def _whole(path: str, row: Mapping[str, Any], key: str, default: int, least: int, most: int) -> int:
+    value = row.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInput(
+            f"{value!r} is not a whole number from {least} to {most}",
+            field=f"{path}.{key}",
+            remedy=f"write a number from {least} to {most}",
+        )
+    return value
+
+
 def _decimal(path: str, row: Mapping[str, Any], key: str, default: Decimal | None) -> Decimal | None:
     if row.get(key) is None:
         return default
     try:
         return Decimal(str(row[key]))
     except InvalidOperation as error:
-        raise InvalidInput(f"{row[key]!r} is not a number", field=f"{path}.{key}") from error
+        raise InvalidInput(
+            f"{row[key]!r} is not a number", field=f"{path}.{key}", remedy="write digits, e.g. 52.52"
+        ) from error
 
 
 def _site(path: str, row: Mapping[str, Any]) -> SiteDoc:
@@ -93,10 +128,10 @@ def _element(path: str, row: Mapping[str, Any]) -> ElementDoc:
         )
     management = row.get("management", {})
     if not isinstance(management, Mapping):
-        raise InvalidInput("must be a mapping", field=f"{path}.management")
+        raise InvalidInput("must be a mapping", field=f"{path}.management", remedy="write key: value lines")
     ports: list[PortDoc] = []
-    for n, port in enumerate(row.get("ports", [])):
-        ports.extend(_ports(f"{path}.ports[{n}]", port))
+    for port_path, port in _rows(row, "ports", f"{path}."):
+        ports.extend(_ports(port_path, port))
     return ElementDoc(
         code=_text(path, row, "code"),
         role=role,
@@ -111,18 +146,14 @@ def _ports(path: str, row: Mapping[str, Any]) -> list[PortDoc]:
     """One port, or a range: ``name: pon-0/1/{0-15}`` makes sixteen."""
     name = _text(path, row, "name")
     kind = _text(path, row, "kind", "ethernet")
-    capacity = int(row.get("capacity", 64 if kind == "pon" else 1))
-    first_vlan = int(row.get("first_vlan", 1000))
+    capacity = _whole(path, row, "capacity", 64 if kind == "pon" else 1, 1, 4094)
+    first_vlan = _whole(path, row, "first_vlan", 1000 if capacity <= 3095 else 1, 1, 4095 - capacity)
     if "{" not in name:
         return [PortDoc(name=name, kind=kind, capacity=capacity, first_vlan=first_vlan)]
-    head, rest = name.split("{", 1)
-    bounds, tail = rest.split("}", 1)
-    try:
-        low, high = (int(bound) for bound in bounds.split("-"))
-    except ValueError as error:
-        raise InvalidInput(
-            f"{bounds!r} is not a range", field=f"{path}.name", remedy="write {0-15}"
-        ) from error
+    found = _RANGE.fullmatch(name)
+    if found is None or int(found["low"]) > int(found["high"]):
+        raise InvalidInput(f"{name!r} has no range", field=f"{path}.name", remedy="write {0-15}")
+    head, low, high, tail = found["head"], int(found["low"]), int(found["high"]), found["tail"]
     return [
         PortDoc(name=f"{head}{n}{tail}", kind=kind, capacity=capacity, first_vlan=first_vlan)
         for n in range(low, high + 1)
@@ -144,7 +175,7 @@ def _pool(path: str, row: Mapping[str, Any]) -> PoolDoc:
             f"unknown kind {kind!r}", field=f"{path}.kind", remedy=f"use one of: {', '.join(POOL_KINDS)}"
         )
     prefixes = []
-    for n, prefix in enumerate(row.get("prefixes", [])):
+    for n, prefix in enumerate(_list(row, "prefixes", f"{path}.")):
         try:
             prefixes.append(ip_network(str(prefix)))
         except ValueError as error:
@@ -155,19 +186,20 @@ def _pool(path: str, row: Mapping[str, Any]) -> PoolDoc:
             ) from error
     wanted_version = 4 if kind == "ipv4" else 6
     default_length = {"ipv4": 32, "ipv6_wan": 64, "ipv6_pd": 56}[kind]
-    length = int(row.get("prefix_length", default_length))
+    length = _whole(path, row, "prefix_length", default_length, 1, 32 if wanted_version == 4 else 128)
     for n, network in enumerate(prefixes):
         if network.version != wanted_version or network.prefixlen > length:
             raise InvalidInput(
                 f"{network} cannot give IPv{wanted_version} prefixes of length {length}",
                 field=f"{path}.prefixes[{n}]",
+                remedy=f"write prefixes of IPv{wanted_version} no longer than {length}",
             )
     return PoolDoc(
         code=_text(path, row, "code"),
         kind=kind,
         prefixes=tuple(prefixes),
         prefix_length=length,
-        reserved=frozenset(str(value) for value in row.get("reserved", [])),
+        reserved=frozenset(str(value) for value in _list(row, "reserved", f"{path}.")),
     )
 
 
@@ -194,6 +226,25 @@ def pool_value(prefixes: Sequence[IPv4Network | IPv6Network], prefix_length: int
             return str(IPv4Network((base, 32)).network_address)
         network = IPv4Network if prefix.version == 4 else IPv6Network
         return str(network((base, prefix_length)))
+    return None
+
+
+def pool_position(
+    prefixes: Sequence[IPv4Network | IPv6Network], prefix_length: int, value: str
+) -> int | None:
+    """The position of a value: what `pool_value` turns into it. None for what the pool never gives."""
+    try:
+        wanted = ip_network(value)
+    except ValueError:
+        return None
+    before = 0
+    for prefix in prefixes:
+        if wanted.version == prefix.version and wanted.prefixlen == prefix_length:
+            offset = int(wanted.network_address) - int(prefix.network_address)
+            if 0 <= offset < prefix.num_addresses:
+                n = before + (offset >> (prefix.max_prefixlen - prefix_length))
+                return n if pool_value(prefixes, prefix_length, n) == value else None
+        before += 2 ** (prefix_length - prefix.prefixlen)
     return None
 
 

@@ -1,6 +1,7 @@
 """Use cases of inventory: load a network, reserve and release what services need, say who hangs where."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -60,7 +61,8 @@ class Inventory:
         wanted = request.wanted or {}
         if any(need.kind in _LINE_KINDS for need in request.needs) and "access_port" not in resources:
             self._take_line(unit, request, wanted, resources, elements)
-        for need in request.needs:
+        # in one order for everybody: who fills up a pool locks it until the end of the unit
+        for need in sorted(request.needs, key=lambda need: need.pool or need.kind):
             if need.kind not in _LINE_KINDS:
                 self._take_address(unit, request.service_id, need, wanted, resources)
         serial = request.ont_serial or wanted.get("ont_serial")
@@ -85,17 +87,35 @@ class Inventory:
             store.set_status(unit.connection, service_id, HoldingStatus.ASSIGNED, unit.now)
         store.give_back_surplus(unit.connection, service_id, list(held.resources.values()))
 
-    def revert(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> None:
+    def regain(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> Reservation:
         held = self._held(unit, service_id)
-        store.save_holding(
-            unit.connection,
-            service_id,
-            status=HoldingStatus(held.status),
-            resources=resources,
-            elements_by_role=held.elements,
-            now=unit.now,
-        )
-        store.give_back_surplus(unit.connection, service_id, list(resources.values()))
+        known = {kind: held.resources[kind] for kind in _LINE_RESOURCES if kind in held.resources}
+        addresses = {kind: value for kind, value in resources.items() if kind not in _LINE_RESOURCES}
+        former = {
+            kind: self._regain_address(unit, service_id, kind, value)
+            for kind, value in sorted(addresses.items())
+        }
+        back = replace(held, resources={**known, **resources, **former})
+        self._save(unit, back)
+        return back
+
+    def _regain_address(self, unit: Unit, service_id: ServiceId, kind: str, value: str) -> str:
+        """The former value, or another of its pool: it was free for a while, and may be somebody else's."""
+        pool = store.pool_of(unit.connection, value)
+        if pool is None:
+            raise Conflict(
+                f"no pool has {value} any more", field=kind, remedy="put its prefix back into the document"
+            )
+        kept = store.slot_of(unit.connection, pool.pool_id, service_id)
+        if kept is not None:
+            return kept
+        if store.take_slot_of(unit.connection, pool.pool_id, service_id, value):
+            return value
+        return self._take_any(unit, pool, service_id)
+
+    def revert(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> None:
+        back = self.regain(unit, service_id, resources)
+        store.give_back_surplus(unit.connection, service_id, list(back.resources.values()))
 
     def release(self, unit: Unit, service_id: ServiceId, kinds: Sequence[str] | None = None) -> None:
         store.lock_service(unit.connection, service_id)
@@ -137,6 +157,17 @@ class Inventory:
         )
         unit.audit("inventory.ont_identified", service_id, before=known, after=serial)
         unit.emit(EquipmentIdentified(service_id=service_id, ont_serial=serial, at=unit.now))
+
+    @staticmethod
+    def _save(unit: Unit, held: Reservation) -> None:
+        store.save_holding(
+            unit.connection,
+            held.service_id,
+            status=HoldingStatus(held.status),
+            resources=held.resources,
+            elements_by_role=held.elements,
+            now=unit.now,
+        )
 
     def _held(self, unit: Unit, service_id: ServiceId) -> Reservation:
         held = store.holding(unit.connection, service_id, lock=True)
@@ -227,9 +258,16 @@ class Inventory:
         # A present value from another pool stays taken until `assign` or `revert`: the network still uses it.
         if present is not None and store.holds_from(unit.connection, pool.pool_id, service_id, present):
             return
+        kept = store.slot_of(unit.connection, pool.pool_id, service_id)
+        if kept is not None:  # changed away from this pool and back again, before either was assigned
+            resources[need.kind] = kept
+            return
         if need.kind in wanted:
             resources[need.kind] = self._take_wanted(unit, pool, service_id, need.kind, wanted[need.kind])
             return
+        resources[need.kind] = self._take_any(unit, pool, service_id)
+
+    def _take_any(self, unit: Unit, pool: Any, service_id: ServiceId) -> str:
         value = store.take_slot(unit.connection, pool.pool_id, service_id)
         while value is None:
             locked = store.pool_by_code(unit.connection, pool.code, lock=True)
@@ -241,7 +279,7 @@ class Inventory:
                     field=f"pools.{pool.code}",
                     remedy="add a prefix to the pool in the network document",
                 )
-        resources[need.kind] = value
+        return value
 
     def _materialise(self, unit: Unit, pool: Any) -> bool:
         """Make the next positions of the (locked) pool allocatable; False at its end."""
@@ -254,16 +292,17 @@ class Inventory:
         return True
 
     def _take_wanted(self, unit: Unit, pool: Any, service_id: ServiceId, kind: str, value: str) -> str:
-        """A value that a running service already uses; the pool is filled up as far as needed."""
-        while not store.take_slot_of(unit.connection, pool.pool_id, service_id, value):
-            locked = store.pool_by_code(unit.connection, pool.code, lock=True)
-            if not self._materialise(unit, locked):
-                raise Conflict(
-                    f"{value} is not in pool {pool.code}, or another service holds it",
-                    field=kind,
-                    remedy="widen the pool, or find the other service by its address",
-                )
-        return value
+        """A value that a running service already uses; it becomes a slot wherever in the pool it lies."""
+        position = rules.pool_position(rules.networks(pool.prefixes), pool.prefix_length, value)
+        if position is not None and value not in pool.reserved:
+            store.add_slot(unit.connection, pool.pool_id, position, value)
+            if store.take_slot_of(unit.connection, pool.pool_id, service_id, value):
+                return value
+        raise Conflict(
+            f"{value} is not in pool {pool.code}, or another service holds it",
+            field=kind,
+            remedy="widen the pool, or find the other service by its address",
+        )
 
     # --- reads --------------------------------------------------------------------------------------------
 

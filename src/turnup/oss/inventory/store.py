@@ -107,7 +107,8 @@ def _upsert(connection: Connection, table: Any, key: Mapping[str, UUID], values:
     statement = insert(table).values(**key, **values)
     different = or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in values))
     result = connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=different)
+        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=different),
+        execution_options={"preserve_rowcount": True},  # else an INSERT's count is -1, which is true
     )
     return bool(result.rowcount)
 
@@ -374,6 +375,27 @@ def take_slot_of(connection: Connection, pool_id: UUID, service_id: ServiceId, v
             .values(service_id=service_id)
         ).rowcount
     )
+
+
+def slot_of(connection: Connection, pool_id: UUID, service_id: ServiceId) -> str | None:
+    """The value of this pool that the service has taken, used or not."""
+    found: str | None = connection.scalar(
+        select(tables.slot.c.value).where(
+            tables.slot.c.pool_id == pool_id, tables.slot.c.service_id == service_id
+        )
+    )
+    return found
+
+
+def pool_of(connection: Connection, value: str) -> Any | None:
+    return connection.execute(
+        select(tables.pool).join(tables.slot).where(tables.slot.c.value == value)
+    ).first()
+
+
+def add_slot(connection: Connection, pool_id: UUID, n: int, value: str) -> None:
+    """Make one position into a slot, ahead of those before it."""
+    connection.execute(insert(tables.slot).values(pool_id=pool_id, n=n, value=value).on_conflict_do_nothing())
 
 
 def holds_from(connection: Connection, pool_id: UUID, service_id: ServiceId, value: str) -> bool:
