@@ -111,7 +111,10 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
     customers = crm_component.new_service(runtime)
     crm = crm_component.build(
-        runtime, customers, services=provisioning, gateway=MaildirGateway(settings.data_dir / "mail")
+        runtime,
+        customers,
+        services=provisioning,
+        gateway=MaildirGateway(settings.data_dir / "mail", clock=clock),
     )
     catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)

@@ -31,6 +31,7 @@ from turnup.contracts.billing import InvoiceView
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, RunId, ServiceId
+from turnup.lab.client import LabError
 from turnup.runtime.observability import configure_logging
 from turnup.runtime.settings import default_data_dir
 
@@ -52,7 +53,7 @@ def run_demo(*, once: bool, json_file: Path | None, customers: int) -> bool:
             story = Story(stage, stand, customers)
             story.tell()
             ok = True
-        except DemoFailed as error:
+        except (DemoFailed, LabError) as error:
             stand.keep = True
             stage.console.print(f"\n[red]The story broke:[/] {error}")
             stage.say(f"logs and data are kept in {stand.data_dir} until the next demo")
