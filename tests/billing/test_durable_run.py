@@ -4,7 +4,8 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from conftest import Customer, FakeCatalog, FakeCrm, charge
+from billing_house import Customer, FakeCatalog, FakeCrm, charge
+
 from turnup.bss.billing.component import build
 from turnup.bss.billing.workflows import QUEUE
 from turnup.kernel.clock import ManualClock

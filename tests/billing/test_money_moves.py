@@ -4,9 +4,9 @@ from datetime import date
 
 import psycopg
 import pytest
+from billing_house import Customer, House, charge
 from sqlalchemy.exc import DBAPIError
 
-from conftest import Customer, House, charge
 from turnup.kernel.errors import Conflict, InvalidInput
 
 ADA = Customer("ada")

@@ -3,8 +3,8 @@
 from datetime import date
 
 import pytest
+from billing_house import Customer, House, charge, instant
 
-from conftest import Customer, House, charge, instant
 from turnup.bss.billing.model import RunState
 from turnup.contracts.monitoring import ServiceOutageEnded, UsageMeasured
 from turnup.contracts.provisioning import ServiceCeased, ServiceResumed, ServiceSuspended

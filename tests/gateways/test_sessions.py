@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders.lab_network import credentials_of, element_of
+from turnup.contracts.provisioning import LiveSession
 from turnup.gateways.tlos.sessions import NasSessions
 from turnup.kernel.errors import InvalidInput, NotFound, Unavailable
 
@@ -26,14 +27,22 @@ def change(nas, down=20_000, up=5_000, walled=False, session_id=None, user="s1@i
     return nas.change_authorization("bng1", user, session_id, down, up, walled, deadline_s=deadline_s)
 
 
+def speeds(down_kbps, up_kbps):
+    return LiveSession(down_kbps=down_kbps, up_kbps=up_kbps, walled=False)
+
+
 def test_speeds_are_what_the_nas_says(nas, session):
-    assert nas.session_speeds("bng1", "s1@isp", deadline_s=3.0) == (300_000, 50_000)
-    assert nas.session_speeds("bng1", "nobody@isp", deadline_s=3.0) is None
+    assert nas.live_session("bng1", "s1@isp", deadline_s=3.0) == LiveSession(
+        down_kbps=300_000, up_kbps=50_000, walled=False
+    )
+    assert nas.live_session("bng1", "nobody@isp", deadline_s=3.0) is None
 
 
 def test_a_live_session_changes_without_dropping(nas, session, lab):
     assert change(nas)
-    assert nas.session_speeds("bng1", "s1@isp", deadline_s=3.0) == (20_000, 5_000)
+    assert nas.live_session("bng1", "s1@isp", deadline_s=3.0) == LiveSession(
+        down_kbps=20_000, up_kbps=5_000, walled=False
+    )
     assert lab.client.cpe(name="s1")["session"]["session"] == session["session"]
 
 
@@ -64,7 +73,9 @@ def test_a_disconnected_subscriber_dials_again(nas, session, lines):
 def test_a_lost_answer_is_had_by_repeating(nas, session, lab):
     lab.client.lie(device="bng1", kind="lost_ack", on="coa")
     assert change(nas)
-    assert nas.session_speeds("bng1", "s1@isp", deadline_s=3.0) == (20_000, 5_000)
+    assert nas.live_session("bng1", "s1@isp", deadline_s=3.0) == LiveSession(
+        down_kbps=20_000, up_kbps=5_000, walled=False
+    )
 
 
 def test_silence_and_a_wrong_secret_are_unavailable(nas, session, lab, ssh):
@@ -76,7 +87,7 @@ def test_silence_and_a_wrong_secret_are_unavailable(nas, session, lab, ssh):
     with pytest.raises(Unavailable):
         change(nas, deadline_s=0.6)
     with pytest.raises(Unavailable):
-        nas.session_speeds("bng1", "s1@isp", deadline_s=2.0)
+        nas.live_session("bng1", "s1@isp", deadline_s=2.0)
 
 
 def test_missing_secrets_and_elements_are_named(nas, lab, ssh):
@@ -91,4 +102,4 @@ def test_missing_secrets_and_elements_are_named(nas, lab, ssh):
         nas.disconnect("bng9", "s1@isp", None, deadline_s=1.0)
     for user in ("a,b", "a b", "a;reboot", ""):
         with pytest.raises(InvalidInput):
-            nas.session_speeds("bng1", user, deadline_s=1.0)
+            nas.live_session("bng1", user, deadline_s=1.0)

@@ -92,10 +92,7 @@ def schemas() -> list[Schema]:
         provisioning_component.SCHEMA,
         monitoring_component.SCHEMA,
         orders_component.SCHEMA,
-        getattr(billing_component, "SCHEMA", None)
-        or __import__("turnup.runtime.component", fromlist=["Schema"]).Schema(
-            name="billing", metadata=billing_component.metadata, ddl=billing_component.DDL
-        ),
+        billing_component.SCHEMA,
         mediation_component.SCHEMA,
         reconciliation_component.SCHEMA,
     ]
@@ -114,9 +111,12 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
     customers = crm_component.new_service(runtime)
     crm = crm_component.build(
-        runtime, customers, services=provisioning, gateway=MaildirGateway(settings.data_dir / "mail")
+        runtime,
+        customers,
+        services=provisioning,
+        gateway=MaildirGateway(settings.data_dir / "mail", clock=clock),
     )
-    catalog = catalog_component.build(runtime, getattr(billing_component, "POLICY_CHECKS", None))
+    catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service
     configuration, path = configuration_component.build(
@@ -141,8 +141,10 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         runtime,
         network=network,
         services=provisioning,
-        probe=SnmpProbe(community_of),
+        probe=SnmpProbe(community_of, clock),
         accounting=AaaAccounting(engine.aaa_url),
+        accounting_every_s=settings.session_interval_seconds,
+        poll_every_s=settings.snmp_interval_seconds,
     )
     orders = orders_component.build(
         runtime,

@@ -40,6 +40,8 @@ class CustomerView:
     """active | closed"""
     legal_entity_id: LegalEntityId
     brand_id: BrandId
+    address_id: AddressId | None = None
+    """Where she lives now: her newest address, also the postal one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,9 @@ class Reads(Protocol):
     def accounts_of(self, customer_id: CustomerId) -> Sequence[AccountView]: ...
     def address(self, address_id: AddressId) -> AddressView | None: ...
     def legal_entity(self, code: str) -> LegalEntityId | None: ...
+    def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str | None:
+        """As it stands at the head of its documents."""
+        ...
 
 
 class Commands(Protocol):

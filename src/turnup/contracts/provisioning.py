@@ -230,6 +230,16 @@ class DriftFound(Event):
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSession:
+    """What the NAS says of a session it has."""
+
+    down_kbps: int
+    up_kbps: int
+    walled: bool
+    """The session's own filter, as RADIUS set it."""
+
+
 class AaaGateway(Protocol):
     """Port: live sessions on the NAS side (RFC 5176)."""
 
@@ -250,6 +260,6 @@ class AaaGateway(Protocol):
 
     def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool: ...
 
-    def session_speeds(self, nas: str, username: str, *, deadline_s: float) -> tuple[int, int] | None:
-        """(down, up) kbit/s of the live session as the NAS itself reports it; None when offline."""
+    def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
+        """The live session as the NAS itself reports it; None when offline."""
         ...

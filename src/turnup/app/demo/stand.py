@@ -53,6 +53,8 @@ class Stand:
         }
         self._cleanup = ExitStack()
         self.token = ""
+        self.keep = False
+        """Leave data and logs behind (until the next stand in this directory), to see what went wrong."""
         self.engine: Engine
         self.house: House
         self.lab_process: LabProcess
@@ -144,7 +146,8 @@ class Stand:
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: state(self.data_dir).supervisor_pid is None, "PostgreSQL stops")
-        shutil.rmtree(self.data_dir, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
 def examples() -> Path:

@@ -31,6 +31,7 @@ from turnup.contracts.billing import InvoiceView
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, RunId, ServiceId
+from turnup.lab.client import LabError
 from turnup.runtime.observability import configure_logging
 from turnup.runtime.settings import default_data_dir
 
@@ -52,8 +53,10 @@ def run_demo(*, once: bool, json_file: Path | None, customers: int) -> bool:
             story = Story(stage, stand, customers)
             story.tell()
             ok = True
-        except DemoFailed as error:
+        except (DemoFailed, LabError) as error:
+            stand.keep = True
             stage.console.print(f"\n[red]The story broke:[/] {error}")
+            stage.say(f"logs and data are kept in {stand.data_dir} until the next demo")
         finally:
             if json_file is not None:
                 json_file.write_text(json.dumps({"ok": ok, **stage.report()}, indent=2), encoding="utf-8")
@@ -379,7 +382,7 @@ class Story:
             f"the other {self._count() - len(behind)} are not"
         )
         with stage.step("outage_told", "She is told"):
-            wait_until(lambda: self._mail("outage"), "the message is sent", timeout_s=20)
+            wait_until(lambda: self._mail("is disturbed"), "the message is sent", timeout_s=20)
         self._stand.pass_time(timedelta(hours=5))
         with stage.step("outage_cleared", "Five hours later (moved) it is back, and so is she"):
             lab.power_on(device=olt)

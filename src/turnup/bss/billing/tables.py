@@ -165,6 +165,19 @@ outage = Table(
     comment="an outage of a service that ended; what it is worth is decided by the run, by policy",
 )
 
+early_fact = Table(
+    "early_fact",
+    metadata,
+    Column("service_id", Uuid, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT, nullable=False),
+    Column("octets", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("kind in ('usage', 'outage')", name="early_fact_kind"),
+    comment="usage and outages of a service whose price is not agreed yet; taken up when it is",
+)
+
 bill_run = Table(
     "bill_run",
     metadata,

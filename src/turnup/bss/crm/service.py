@@ -80,6 +80,10 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.legal_entity(connection, code)
 
+    def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.legal_entity_name(connection, legal_entity_id)
+
     def party(self, party_id: UUID) -> tuple[PartyDetails, AddressId | None] | None:
         """The party and the id of its newest address."""
         with self._runtime.snapshot("crm") as connection:

@@ -51,6 +51,14 @@ def legal_entity(connection: Connection, code: str) -> LegalEntityId | None:
     return None if found is None else LegalEntityId(found)
 
 
+def legal_entity_name(connection: Connection, legal_entity_id: LegalEntityId) -> str | None:
+    table = tables.legal_entity
+    found: str | None = connection.scalar(
+        select(table.c.name).where(table.c.legal_entity_id == legal_entity_id)
+    )
+    return found
+
+
 def brand(connection: Connection, code: str) -> BrandId | None:
     found = connection.scalar(select(tables.brand.c.brand_id).where(tables.brand.c.code == code))
     return None if found is None else BrandId(found)
@@ -243,7 +251,15 @@ def _customers() -> Select[Any]:
         .label(kind)
         for kind in ("email", "phone")
     )
-    return select(_customer, _party.c.name, _party.c.kind, _party.c.language, email, phone).join(
+    address = (
+        select(_address.c.address_id)
+        .where(_address.c.party_id == _customer.c.party_id)
+        .order_by(_address.c.created_at.desc(), _address.c.address_id.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("address_id")
+    )
+    return select(_customer, _party.c.name, _party.c.kind, _party.c.language, email, phone, address).join(
         _party, _party.c.party_id == _customer.c.party_id
     )
 
@@ -261,6 +277,7 @@ def _customer_view(row: Row[Any]) -> CustomerView:
         status=row.status,
         legal_entity_id=LegalEntityId(row.legal_entity_id),
         brand_id=BrandId(row.brand_id),
+        address_id=None if row.address_id is None else AddressId(row.address_id),
     )
 
 

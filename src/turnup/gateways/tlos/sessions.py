@@ -5,6 +5,7 @@ from typing import Protocol
 
 from turnup.contracts.configuration import Credentials, ElementRefused
 from turnup.contracts.inventory import ElementView
+from turnup.contracts.provisioning import LiveSession
 from turnup.gateways.radius.coa import CoaPeer, change_authorization, disconnect
 from turnup.gateways.transports.ssh import SshPool, SshTarget
 from turnup.kernel.errors import InvalidInput, NotFound, Unavailable
@@ -55,7 +56,7 @@ class NasSessions:
     def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool:
         return disconnect(self._peer(nas), username, session_id, deadline_s=deadline_s)
 
-    def session_speeds(self, nas: str, username: str, *, deadline_s: float) -> tuple[int, int] | None:
+    def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         if not username or any(letter in " ,;\"'\\#" or not letter.isprintable() for letter in username):
             raise InvalidInput(f"{username!r} is no user name of a session", field="username")
         element = self._element(nas)
@@ -68,7 +69,11 @@ class NasSessions:
         for line in answer.stdout.splitlines():
             facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
             if facts.get("user") == username:
-                return int(facts["down-kbps"]), int(facts["up-kbps"])
+                return LiveSession(
+                    down_kbps=int(facts["down-kbps"]),
+                    up_kbps=int(facts["up-kbps"]),
+                    walled=facts.get("filter") == "walled",
+                )
         return None
 
     def _element(self, nas: str) -> ElementView:

@@ -35,7 +35,12 @@ def build(
         service=service,
         schema=SCHEMA,
         ticks=[
-            Tick(name="monitoring.accounting", every_s=accounting_every_s, run=take_accounting),
-            Tick(name="monitoring.poll", every_s=poll_every_s, run=poll),
+            Tick(
+                name="monitoring.accounting",
+                every_s=accounting_every_s,
+                run=take_accounting,
+                where="collector",
+            ),
+            Tick(name="monitoring.poll", every_s=poll_every_s, run=poll, where="collector"),
         ],
     )

@@ -28,8 +28,9 @@ class Session:
     last_seen_at: datetime
     ended_at: datetime | None = None
     cause: str | None = None
-    assumed: bool = False
-    """The end was concluded from something else (NAS restarted, a newer session), not reported."""
+    dead_by: datetime | None = None
+    """Set where the end was not reported but concluded (NAS restarted, a newer session): it was over by
+    then."""
     upload: int = 0
     download: int = 0
     framed_ipv4: str | None = None
@@ -150,11 +151,14 @@ class Topology:
     nodes: Mapping[ElementId, Node]
     links: tuple[tuple[End, End], ...] = ()
 
+    ends: Mapping[End, End] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ends = dict(self.links) | {b: a for a, b in self.links}
+        object.__setattr__(self, "ends", ends)
+
     def far_end(self, end: End) -> End | None:
-        for a, b in self.links:
-            if end in (a, b):
-                return b if end == a else a
-        return None
+        return self.ends.get(end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ session = Table(
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True)),
     Column("cause", Text),
-    Column("assumed", Boolean, nullable=False),
+    Column("dead_by", DateTime(timezone=True)),
     Column("upload", BigInteger, nullable=False),
     Column("download", BigInteger, nullable=False),
     Column("framed_ipv4", Text),

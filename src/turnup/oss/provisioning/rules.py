@@ -1,6 +1,5 @@
 """Verbs of provisioning, pure: what each element should hold for a service, and what follows from a proof."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ from turnup.contracts.catalog import RfsSpec
 from turnup.contracts.configuration import Fragment
 from turnup.contracts.provisioning import (
     Admission,
+    LiveSession,
     Management,
     Realisation,
     ServiceAccepted,
@@ -164,8 +164,13 @@ def after_online(service: Service, at: datetime) -> tuple[Service, tuple[Service
     return service, events
 
 
-def session_rate(attributes: Mapping[str, str]) -> tuple[int, int] | None:
-    """(down, up) kbit/s that a live session should have, from the AAA fragment; None if it has none."""
-    if "down_kbps" not in attributes or "up_kbps" not in attributes:
+def live_session(service: Service) -> LiveSession | None:
+    """What a live session of this service should be; None: there should be none."""
+    aaa = fragments(service).get("aaa")
+    if aaa is None or "down_kbps" not in aaa.attributes or "up_kbps" not in aaa.attributes:
         return None
-    return int(attributes["down_kbps"]), int(attributes["up_kbps"])
+    return LiveSession(
+        down_kbps=int(aaa.attributes["down_kbps"]),
+        up_kbps=int(aaa.attributes["up_kbps"]),
+        walled=service.admission is Admission.WALLED,
+    )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from turnup.contracts import configuration, inventory
 from turnup.contracts.configuration import ApplyOutcome, Fragment
-from turnup.contracts.provisioning import AaaGateway, Admission, Management, Realisation
+from turnup.contracts.provisioning import AaaGateway, Management, Realisation
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import ElementId, ServiceId
@@ -134,27 +134,33 @@ class NetworkRealiser:
         return None, speeds, (time.perf_counter() - started) * 1000
 
     def _align_session(self, service: Service, nas: str, deadline_s: float) -> tuple[int, int] | None:
-        live = self._aaa.session_speeds(nas, service.login, deadline_s=deadline_s)
+        live = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
         if live is None:
             return None
-        aaa = rules.fragments(service).get("aaa")
-        rate = rules.session_rate(aaa.attributes) if aaa else None
-        if service.admission is Admission.NONE or rate is None:
+        wanted = rules.live_session(service)
+        if wanted is None:
             self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
             return None
-        walled = service.admission is Admission.WALLED
-        if live == rate and not walled and service.facts.speeds_kbps == rate:
-            return live
+        if live == wanted:
+            return live.down_kbps, live.up_kbps
         changed = self._aaa.change_authorization(
-            nas, service.login, None, rate[0], rate[1], walled, deadline_s=deadline_s
+            nas,
+            service.login,
+            None,
+            wanted.down_kbps,
+            wanted.up_kbps,
+            wanted.walled,
+            deadline_s=deadline_s,
         )
         if not changed:
             self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
             return None  # she re-authenticates by herself, and gets what the AAA server now says
-        read_back = self._aaa.session_speeds(nas, service.login, deadline_s=deadline_s)
-        if read_back is not None and read_back != rate:
-            raise Unavailable(f"{nas} acknowledged {rate} but the session runs at {read_back}")
-        return read_back
+        read_back = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
+        if read_back is None:
+            return None
+        if read_back != wanted:
+            raise Unavailable(f"{nas} acknowledged {wanted} but the session is {read_back}")
+        return read_back.down_kbps, read_back.up_kbps
 
     @staticmethod
     def _summary(

@@ -60,8 +60,10 @@ def billing_policy(document: Document, path: str = "billing") -> BillingPolicy:
             values[name] = kind(_choice(value, [member.value for member in kind], f"{path}.{name}"))
         elif name == "payment_terms_days":
             values[name] = _whole(value, f"{path}.{name}")
+        elif name == "charge_while_suspended":
+            values[name] = _flag(value, f"{path}.{name}")
         else:
-            values[name] = value
+            values[name] = _series(value, f"{path}.{name}")
     return BillingPolicy(**values)  # type: ignore[arg-type]
 
 
@@ -152,6 +154,21 @@ def _choice(value: object, allowed: list[str], path: str) -> str:
     if value not in allowed:
         raise InvalidInput(f"{value!r} is not known", field=path, remedy=f"use one of {', '.join(allowed)}")
     return str(value)
+
+
+def _flag(value: object, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{value!r} is neither true nor false", field=path, remedy="write true or false")
+    return value
+
+
+def _series(value: object, path: str) -> str:
+    """Numbers are written ``SERIES-00000001``."""
+    if not isinstance(value, str) or not value.isalnum():
+        raise InvalidInput(
+            f"{value!r} cannot begin an invoice number", field=path, remedy="write letters and digits: INV"
+        )
+    return value
 
 
 def _whole(value: object, path: str) -> int:

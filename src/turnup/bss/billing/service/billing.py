@@ -51,6 +51,30 @@ class Billing(Reads, Commands):
         with self._snapshot() as connection:
             return [documents.posted_view(connection, r) for r in posted.invoices_of(connection, account_id)]
 
+    def invoice_heads(
+        self, account_id: AccountId | None, *, offset: int, limit: int
+    ) -> Sequence[InvoiceView]:
+        """Posted invoices without their lines, the latest first."""
+        with self._snapshot() as connection:
+            found = posted.page(connection, account_id, offset=offset, limit=limit)
+        return [documents.posted_head(row) for row in found]
+
+    def account_by_number(self, number: str) -> AccountId | None:
+        """Of the accounts billing knows."""
+        with self._snapshot() as connection:
+            account = accounts.find_account_by_number(connection, number)
+        return account.id if account else None
+
+    def currency_of(self, account_id: AccountId) -> str:
+        """The currency an account is kept in; NotFound for one that billing does not know."""
+        with self._snapshot() as connection:
+            account = accounts.find_account(connection, account_id)
+        if account is None:
+            raise NotFound(
+                f"billing knows no account {account_id}", field="account", remedy="check the number"
+            )
+        return account.currency
+
     def preview(self, account_id: AccountId, as_of: date) -> InvoiceView | None:
         policies = self._policies(self._clock.now())
         with self._snapshot() as connection:
@@ -101,22 +125,27 @@ class Billing(Reads, Commands):
 
     def explain(self, number: str) -> str:
         """The invoice as text, every line with its arithmetic. NotFound for an unknown number."""
-        return documents.explain(self._by_number(number))
+        return documents.explain(self.by_number(number))
 
-    def pdf(self, number: str, seller: str) -> bytes:
-        """The printed invoice; name and address come from crm as they are today."""
-        invoice = self._by_number(number)
+    def pdf(self, number: str, seller: str | None = None) -> bytes:
+        """The printed invoice; name and address come from crm as they are today. `seller` stands at its head;
+        without one, the account's legal entity does."""
+        invoice = self.by_number(number)
         account = self._crm.account(invoice.account_id)
         customer = self._crm.customer(account.customer_id) if account else None
+        address_id = customer.address_id if customer else None
+        if seller is None and account is not None:
+            seller = self._crm.legal_entity_name(account.legal_entity_id)
         return documents.render_pdf(
             invoice,
             name=customer.name if customer else "",
-            address=None,
+            address=self._crm.address(address_id) if address_id else None,
             account_number=account.number if account else "",
-            seller=seller,
+            seller=seller or "",
         )
 
-    def _by_number(self, number: str) -> InvoiceView:
+    def by_number(self, number: str) -> InvoiceView:
+        """NotFound for an unknown number."""
         invoice = self.invoice_by_number(number)
         if invoice is None:
             raise NotFound(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.resources import files
 from uuid import UUID
@@ -26,6 +27,11 @@ _TEMPLATE = "invoice.typ"
 def posted_view(connection: Connection, row: documents.InvoiceRow) -> InvoiceView:
     """A posted invoice; an opening balance has no lines."""
     lines = documents.derivations(connection, row) if row.kind == "bill" else []
+    return replace(posted_head(row), lines=line_views(lines, row.currency))
+
+
+def posted_head(row: documents.InvoiceRow) -> InvoiceView:
+    """A posted invoice without its lines, for lists."""
     return InvoiceView(
         id=row.id,
         number=row.number,
@@ -41,7 +47,7 @@ def posted_view(connection: Connection, row: documents.InvoiceRow) -> InvoiceVie
         tax_minor=row.tax_minor,
         total_minor=row.total_minor,
         open_minor=row.open_minor,
-        lines=line_views(lines, row.currency),
+        lines=(),
     )
 
 
@@ -143,6 +149,7 @@ def render_pdf(
         "name": name,
         "street": address.street if address else "",
         "city": f"{address.postcode} {address.city}" if address else "",
+        "country": address.country if address else "",
         "account": account_number,
         "number": invoice.number or "draft",
         "date": str(invoice.invoice_date),

@@ -76,6 +76,11 @@ def agree(unit: Unit, event: PriceAgreed) -> None:
             unit.connection, service.id, ServiceFact(FactKind.ADOPTED, effective_at), unit.now, ""
         )
     _rewrite_history(unit, service)
+    for early in accounts.take_early(unit.connection, service.id):
+        if early.kind == "usage":
+            record_usage(unit, service.id, early.key, early.started_at, early.ended_at, early.octets)
+        else:
+            record_outage(unit, UUID(early.key), service.id, early.started_at, early.ended_at)
 
 
 def record_service_fact(
@@ -109,9 +114,14 @@ def _rewrite_history(unit: Unit, service: accounts.ServiceRow) -> None:
 def record_usage(
     unit: Unit, service_id: ServiceId, key: str, started_at: datetime, ended_at: datetime, octets: int
 ) -> None:
-    """Traffic of one interval, counted once by its key; it belongs to the local day it began on."""
+    """Traffic of one interval, counted once by its key; it belongs to the local day it began on. Kept even
+    before the service's price is known."""
     runs.hold_facts(unit.connection)
-    service = _service(unit, service_id)
+    service = accounts.lock_service(unit.connection, service_id)
+    if service is None:
+        early = accounts.EarlyFact("usage", key, started_at, ended_at, octets)
+        accounts.keep_early(unit.connection, service_id, early)
+        return
     used_on = business_date(started_at, service.zone)
     if accounts.insert_usage(unit.connection, service_id, key, started_at, ended_at, used_on, octets):
         accounts.reopen(unit.connection, service.account_id, used_on, billed_late=True)
@@ -122,7 +132,11 @@ def record_outage(
 ) -> AccountId | None:
     """An outage of a service ended; returns the account if it is new. What it is worth, the bill decides."""
     runs.hold_facts(unit.connection)
-    service = _service(unit, service_id)
+    service = accounts.lock_service(unit.connection, service_id)
+    if service is None:
+        early = accounts.EarlyFact("outage", str(problem_id), started_at, ended_at)
+        accounts.keep_early(unit.connection, service_id, early)
+        return None
     days = (
         business_date(started_at, service.zone),
         business_date(max(started_at, ended_at - timedelta(microseconds=1)), service.zone),

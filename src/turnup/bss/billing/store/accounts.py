@@ -261,6 +261,45 @@ def chain_revisions(connection: Connection, product_id: ProductId, zone: str) ->
     )
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyFact:
+    """Usage or an outage that came before the service's price. `key`: of the usage record or the problem."""
+
+    kind: str
+    key: str
+    started_at: datetime
+    ended_at: datetime
+    octets: int = 0
+
+
+def keep_early(connection: Connection, service_id: ServiceId, fact: EarlyFact) -> None:
+    execute(
+        connection,
+        """INSERT INTO billing.early_fact (service_id, kind, key, started_at, ended_at, octets)
+           VALUES (%(service)s, %(kind)s, %(key)s, %(start)s, %(end)s, %(octets)s) ON CONFLICT DO NOTHING""",
+        {
+            "service": service_id,
+            "kind": fact.kind,
+            "key": fact.key,
+            "start": fact.started_at,
+            "end": fact.ended_at,
+            "octets": fact.octets,
+        },
+    )
+
+
+def take_early(connection: Connection, service_id: ServiceId) -> list[EarlyFact]:
+    """What waited for the service's price, oldest first; it waits no more."""
+    found = rows(
+        connection,
+        """WITH taken AS (DELETE FROM billing.early_fact WHERE service_id = %(service)s
+                          RETURNING kind, key, started_at, ended_at, octets)
+           SELECT * FROM taken ORDER BY started_at, key""",
+        {"service": service_id},
+    )
+    return [EarlyFact(*row) for row in found]
+
+
 def insert_usage(
     connection: Connection,
     service_id: ServiceId,

@@ -58,6 +58,19 @@ def invoices_of(connection: Connection, account_id: AccountId) -> list[InvoiceRo
     return _invoices(connection, "WHERE i.account_id = %(key)s ORDER BY i.invoice_date, i.id", account_id)
 
 
+def page(
+    connection: Connection, account_id: AccountId | None, *, offset: int, limit: int
+) -> list[InvoiceRow]:
+    """The latest first, of one account or of all."""
+    where = "" if account_id is None else "WHERE i.account_id = %(account)s"
+    found = rows(
+        connection,
+        f"{_INVOICE} {where} ORDER BY i.invoice_date DESC, i.id LIMIT %(limit)s OFFSET %(offset)s",
+        {"account": account_id, "limit": limit, "offset": offset},
+    )
+    return [InvoiceRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
+
+
 def _invoices(connection: Connection, where: str, key: object) -> list[InvoiceRow]:
     found = rows(connection, f"{_INVOICE} {where}", {"key": key})
     return [InvoiceRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]

@@ -17,10 +17,27 @@ CORE = "bng"
 def explained(alarms: Sequence[Alarm], topology: Topology) -> tuple[Alarm, ...]:
     """The alarms, each with the root that explains it as `cause_id` (None: it is a root itself)."""
     by_condition = {alarm.condition: alarm for alarm in alarms}
-    causes = {
-        alarm.id: cause.id for alarm in alarms if (cause := _cause(alarm, by_condition, topology)) is not None
-    }
+    dominated = _dominated(alarms, topology)
+    causes: dict[AlarmId, AlarmId] = {}
+    for alarm in alarms:
+        if alarm.kind is AlarmKind.LINK_DOWN:
+            cause = _cause_of_link(alarm, by_condition, topology)
+        else:
+            cause = dominated.get(alarm.element_id) or _cause_in_band(alarm, alarms, topology)
+        if cause is not None:
+            causes[alarm.id] = cause.id
     return tuple(replace(alarm, cause_id=_root(alarm.id, causes)) for alarm in alarms)
+
+
+def _dominated(alarms: Sequence[Alarm], topology: Topology) -> dict[ElementId, Alarm]:
+    """Element -> the unreachable element that all its ways out lead through."""
+    never = without_path(topology, (), ())
+    found: dict[ElementId, Alarm] = {}
+    dead = [alarm for alarm in alarms if alarm.kind is AlarmKind.UNREACHABLE]
+    for alarm in sorted(dead, key=lambda each: (each.raised_at, each.id)):
+        for element_id in without_path(topology, {alarm.element_id}, ()) - never - {alarm.element_id}:
+            found.setdefault(element_id, alarm)
+    return found
 
 
 def _root(alarm_id: AlarmId, causes: Mapping[AlarmId, AlarmId]) -> AlarmId | None:
@@ -32,26 +49,14 @@ def _root(alarm_id: AlarmId, causes: Mapping[AlarmId, AlarmId]) -> AlarmId | Non
     return None if at == alarm_id else at
 
 
-def _cause(
-    alarm: Alarm, by_condition: Mapping[tuple[ElementId, str | None, AlarmKind], Alarm], topology: Topology
-) -> Alarm | None:
-    if alarm.kind is AlarmKind.LINK_DOWN:
-        return _cause_of_link(alarm, by_condition, topology)
-    never = without_path(topology, (), ())
-    others = [
-        other
-        for other in by_condition.values()
-        if other.kind is AlarmKind.UNREACHABLE and other.element_id != alarm.element_id
-    ]
-    for other in sorted(others, key=lambda each: (each.raised_at, each.id)):
-        if alarm.element_id in without_path(topology, {other.element_id}, ()) - never:
-            return other
+def _cause_in_band(alarm: Alarm, alarms: Sequence[Alarm], topology: Topology) -> Alarm | None:
+    """The cut link over which the unreachable element is managed."""
     node = topology.nodes.get(alarm.element_id)
     if node is None or not node.in_band:
         return None
-    links = [each for each in by_condition.values() if each.kind is AlarmKind.LINK_DOWN]
+    links = [each for each in alarms if each.kind is AlarmKind.LINK_DOWN]
     ends = {(each.element_id, each.port or "") for each in links}
-    if alarm.element_id not in without_path(topology, (), ends) - never:
+    if alarm.element_id not in without_path(topology, (), ends) - without_path(topology, (), ()):
         return None
     near = [
         each

@@ -49,16 +49,16 @@ class Sessions:
             if other.live and other.username == newest.username and other.key != newest.key
         ]
         for other in others:
-            older = min(newest, other, key=lambda session: session.started_at)
-            self._put(ended(older, older.last_seen_at, SUPERSEDED))
+            older, newer = sorted((newest, other), key=lambda session: session.started_at)
+            self._put(ended(older, older.last_seen_at, SUPERSEDED, dead_by=newer.started_at))
 
     def _close_all(self, record: AccountingRecord) -> None:
         """The NAS started or went down: none of its earlier sessions lives. After a power cut nobody knows
         when they ended; the last sign of life is what is proved. Usage counted so far is kept."""
         for session in list(self._known.values()):
             if session.nas == record.nas and session.live and session.last_seen_at <= record.event_at:
-                orderly = record.status == "accounting_off"
-                self._put(ended(session, record.event_at if orderly else session.last_seen_at, NAS_RESTARTED))
+                at = record.event_at if record.status == "accounting_off" else session.last_seen_at
+                self._put(ended(session, at, NAS_RESTARTED, dead_by=record.event_at))
 
     def _put(self, session: Session) -> None:
         if self._known.get(session.key) != session:
@@ -90,17 +90,18 @@ def advanced(session: Session, record: AccountingRecord) -> Session:
         circuit_id=record.circuit_id or session.circuit_id,
     )
     if record.status == "stop":
-        return replace(session, ended_at=record.event_at, cause=record.cause, assumed=False)
-    if session.assumed and session.ended_at is not None and record.event_at > session.ended_at:
-        # we believed it over, and it speaks: it lives
+        return replace(session, ended_at=record.event_at, cause=record.cause, dead_by=None)
+    if session.dead_by is None or session.ended_at is None:
+        return session
+    if record.event_at > session.dead_by:  # we believed it over, and it speaks: it lives
         return replace(
-            session, ended_at=None, cause=None, assumed=False, told_end=False, told_start=not session.told_end
+            session, ended_at=None, cause=None, dead_by=None, told_end=False, told_start=not session.told_end
         )
-    return session
+    return replace(session, ended_at=max(session.ended_at, record.event_at))  # a late word of before
 
 
-def ended(session: Session, at: datetime, cause: str) -> Session:
-    return replace(session, ended_at=max(at, session.started_at), cause=cause, assumed=True)
+def ended(session: Session, at: datetime, cause: str, *, dead_by: datetime) -> Session:
+    return replace(session, ended_at=max(at, session.started_at), cause=cause, dead_by=dead_by)
 
 
 def told(session: Session) -> tuple[Session, tuple[SessionStarted | UsageMeasured | SessionEnded, ...]]:

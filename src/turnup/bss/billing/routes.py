@@ -1,0 +1,394 @@
+"""HTTP shapes of billing: TMF678 bills and their rates; runs, payments, dunning, explanations native."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel
+
+from turnup.bss.billing.service.billing import Billing
+from turnup.contracts.billing import InvoiceLineView, InvoiceView, RunProgress
+from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.kernel.ids import AccountId, InvoiceId, RunId
+from turnup.kernel.money import Money
+from turnup.runtime import tmf
+from turnup.runtime.auth import authorise
+from turnup.runtime.component import Runtime
+
+_READ, _WRITE = "billing:read", "billing:write"
+_PAGE = 500
+"""Invoices read at once while a list is filtered."""
+
+
+def routers(billing: Billing, runtime: Runtime) -> Sequence[APIRouter]:
+    return [tmf.router(_resources(billing), runtime), _native(billing, runtime)]
+
+
+# --- TMF678 ----------------------------------------------------------------------------------------------
+
+
+def _resources(billing: Billing) -> Sequence[tmf.Resource]:
+    pages = _Bills(billing)
+    return [
+        tmf.Resource(
+            api="TMF678",
+            name="customerBill",
+            type_name="CustomerBill",
+            component="billing",
+            scope="billing",
+            get=pages.get,
+            list=pages.list,
+        ),
+        tmf.Resource(
+            api="TMF678",
+            name="appliedCustomerBillingRate",
+            type_name="AppliedCustomerBillingRate",
+            component="billing",
+            scope="billing",
+            get=pages.rate,
+            list=pages.rates,
+        ),
+    ]
+
+
+class _Bills:
+    """Bills are posted invoices, rates their lines; neither is ever changed."""
+
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
+
+    def get(self, identity: str) -> dict[str, Any] | None:
+        """By id or number."""
+        view = self._find(identity)
+        return None if view is None else _bill(view)
+
+    def list(self, query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
+        return (_bill(view) for view in self._heads(query))
+
+    def rate(self, identity: str) -> dict[str, Any] | None:
+        """A line's id is its invoice's and its position."""
+        invoice_id, _, n = identity.rpartition("-")
+        view = self._find(invoice_id)
+        found = [line for line in view.lines if str(line.n) == n] if view else []
+        return _rate(view, found[0]) if view and found else None
+
+    def rates(self, query: tmf.Query) -> Iterator[dict[str, Any]]:
+        wanted = query.take("bill.id")
+        if wanted is not None:
+            views = [view for identity in wanted if (view := self._find(identity)) is not None]
+            return (_rate(view, line) for view in views for line in view.lines)
+        return (_rate(view, line) for head in self._heads(query) for view, line in self._lines(head.id))
+
+    def _lines(self, invoice_id: InvoiceId) -> Iterator[tuple[InvoiceView, InvoiceLineView]]:
+        view = self._billing.invoice(invoice_id)
+        yield from ((view, line) for line in view.lines) if view else ()
+
+    def _heads(self, query: tmf.Query) -> Iterator[InvoiceView]:
+        """The latest first, read page by page as far as the caller looks."""
+        account = query.take_one("billingAccount.id")
+        account_id = AccountId(_uuid(account, "billingAccount.id")) if account else None
+        offset = 0
+        while views := self._billing.invoice_heads(account_id, offset=offset, limit=_PAGE):
+            yield from views
+            offset += _PAGE
+
+    def _find(self, identity: str) -> InvoiceView | None:
+        try:
+            return self._billing.invoice(InvoiceId(UUID(identity)))
+        except ValueError:
+            return self._billing.invoice_by_number(identity)
+
+
+def _bill(view: InvoiceView) -> dict[str, Any]:
+    return {
+        "id": str(view.id),
+        "billNo": view.number,
+        "billDate": _midnight(view.invoice_date),
+        "paymentDueDate": _midnight(view.due_date),
+        "billingPeriod": _period(view.period_from, view.period_to),
+        "category": "normal" if view.kind == "bill" else view.kind,
+        "runType": "onCycle" if view.kind == "bill" else "offCycle",
+        "state": _state(view),
+        "billingAccount": {"id": str(view.account_id), "@type": "BillingAccountRef"},
+        "taxExcludedAmount": _money(view.net_minor, view.currency),
+        "taxIncludedAmount": _money(view.total_minor, view.currency),
+        "amountDue": _money(view.total_minor, view.currency),
+        "remainingAmount": _money(view.open_minor, view.currency),
+        "taxItem": [{"@type": "TaxItem", "taxAmount": _money(view.tax_minor, view.currency)}],
+        "billDocument": [
+            {
+                "@type": "Attachment",
+                "name": f"{view.number}.pdf",
+                "attachmentType": "invoice",
+                "mimeType": "application/pdf",
+                "url": f"/turnup/v1/invoices/{view.number}.pdf",
+            }
+        ],
+    }
+
+
+def _state(view: InvoiceView) -> str:
+    if view.open_minor <= 0:
+        return "settled"
+    return "new" if view.open_minor == view.total_minor else "partiallyPaid"
+
+
+def _rate(view: InvoiceView, line: InvoiceLineView) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": f"{view.id}-{line.n}",
+        "name": line.text,
+        "description": line.explanation,
+        "appliedBillingRateType": "appliedBillingCredit" if line.kind == "credit" else "appliedBillingCharge",
+        "date": _midnight(view.invoice_date),
+        "isBilled": True,
+        "bill": {"id": str(view.id), "@type": "CustomerBillRef"},
+        "billingAccount": {"id": str(view.account_id), "@type": "BillingAccountRef"},
+        "taxExcludedAmount": _money(line.net_minor, view.currency),
+        "taxIncludedAmount": _money(line.gross_minor, view.currency),
+        "appliedTax": [
+            {"@type": "AppliedBillingTaxRate", "taxAmount": _money(line.tax_minor, view.currency)}
+        ],
+    }
+    if line.period_from and line.period_to:
+        body["periodCoverage"] = _period(line.period_from, line.period_to)
+    if line.product_id:
+        body["product"] = {"id": str(line.product_id), "@type": "ProductRef"}
+    return body
+
+
+def _money(minor: int, currency: str) -> dict[str, Any]:
+    """Minor units as TMF's Money: a JSON number in major units."""
+    return {"unit": currency, "value": float(Money(minor, currency).plain)}
+
+
+def _period(start: date, end: date) -> dict[str, str]:
+    """Half-open."""
+    return {"startDateTime": _midnight(start), "endDateTime": _midnight(end)}
+
+
+def _midnight(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00.000Z"
+
+
+def _uuid(value: object, field: str) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError as error:
+        raise InvalidInput(
+            f"{value!r} is not an id", field=field, remedy="use the id from the answer"
+        ) from error
+
+
+# --- native ----------------------------------------------------------------------------------------------
+
+
+class NewRun(BaseModel):
+    """Bill every account that is due by this date, of one legal entity (its code) or of all."""
+
+    bill_date: date
+    legal_entity: str | None = None
+
+
+class NewPayment(BaseModel):
+    """`account`: id or number; `amount` in major units, as text: "49.90". One reference, one payment."""
+
+    account: str
+    amount: str
+    reference: str
+    received_on: date
+    currency: str | None = None
+
+
+class NewDunningRun(BaseModel):
+    today: date
+
+
+def _native(billing: Billing, runtime: Runtime) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1", tags=["billing"])
+    _add_runs(router, billing, runtime)
+    _add_invoices(router, billing)
+    _add_payments(router, billing, runtime)
+    _add_accounts(router, billing, runtime)
+    return router
+
+
+def _add_runs(router: APIRouter, billing: Billing, runtime: Runtime) -> None:
+    @router.post("/bill-runs", status_code=202)
+    def start_run(request: Request, body: NewRun) -> dict[str, Any]:
+        """Start the bill run of this date; the same date again is the same run."""
+        caller = authorise(request, _WRITE)
+        with runtime.unit("billing", caller.actor) as unit:
+            run_id = billing.start_run(unit, body.bill_date, body.legal_entity)
+        return _run(_existing_run(billing, run_id), [])
+
+    @router.get("/bill-runs/{run_id}")
+    def run(request: Request, run_id: UUID) -> dict[str, Any]:
+        """How far a run is, and which accounts it could not bill."""
+        authorise(request, _READ)
+        progress = _existing_run(billing, RunId(run_id))
+        return _run(progress, billing.parked(progress.run_id))
+
+    @router.post("/dunning-runs")
+    def dun(request: Request, body: NewDunningRun) -> dict[str, int]:
+        """Take the dunning steps that are due on this day; again on the same day takes none."""
+        caller = authorise(request, _WRITE)
+        with runtime.unit("billing", caller.actor) as unit:
+            return {"steps": billing.dunning_tick(unit, body.today)}
+
+
+def _existing_run(billing: Billing, run_id: RunId) -> RunProgress:
+    progress = billing.run(run_id)
+    if progress is None:
+        raise NotFound(f"there is no bill run {run_id}", field="id", remedy="the answer to POST names it")
+    return progress
+
+
+def _run(progress: RunProgress, parked: Sequence[tuple[AccountId, str]]) -> dict[str, Any]:
+    return {
+        "id": str(progress.run_id),
+        "state": progress.state,
+        "accounts": progress.accounts,
+        "invoices": progress.invoices,
+        "parked": progress.parked,
+        "shards": {"total": progress.shards_total, "done": progress.shards_done},
+        "totalMinor": progress.total_minor,
+        "parkedAccounts": [{"accountId": str(account), "reason": reason} for account, reason in parked],
+    }
+
+
+def _add_invoices(router: APIRouter, billing: Billing) -> None:
+    @router.get("/invoices/{number}/explain", response_model=None)
+    def explain(request: Request, number: str) -> Response | dict[str, Any]:
+        """Every line with its arithmetic; as text where the caller prefers `text/plain`."""
+        authorise(request, _READ)
+        told = billing.explain(number)
+        if "text/plain" in request.headers.get("accept", ""):
+            return Response(told, media_type="text/plain; charset=utf-8")
+        return {**_invoice(billing.by_number(number)), "text": told}
+
+    @router.get("/invoices/{number}.pdf")
+    def pdf(request: Request, number: str) -> Response:
+        authorise(request, _READ)
+        headers = {"Content-Disposition": f'inline; filename="{number}.pdf"'}
+        return Response(billing.pdf(number), media_type="application/pdf", headers=headers)
+
+
+def _add_payments(router: APIRouter, billing: Billing, runtime: Runtime) -> None:
+    @router.post("/payments", status_code=201)
+    def pay(request: Request, body: NewPayment) -> dict[str, Any]:
+        """A payment arrived. The same reference again is the same payment; with other content, a conflict."""
+        caller = authorise(request, _WRITE)
+        account_id = _account(billing, body.account)
+        currency = body.currency or billing.currency_of(account_id)
+        with runtime.unit("billing", caller.actor) as unit:
+            payment_id = billing.pay(
+                unit,
+                account_id,
+                _minor(body.amount, currency),
+                currency,
+                body.reference,
+                body.received_on,
+            )
+        return {"id": str(payment_id), **_balance(billing, account_id)}
+
+    @router.post("/payment-files")
+    def pay_by_file(
+        request: Request,
+        content: Annotated[bytes, Body(media_type="text/csv")],
+        name: str,
+        currency: str | None = None,
+    ) -> dict[str, Any]:
+        """A CSV of `date,reference,amount` as the body. The same file again changes nothing."""
+        caller = authorise(request, _WRITE)
+        with runtime.unit("billing", caller.actor) as unit:
+            known = currency or runtime.settings.default_currency
+            result = billing.import_payments(unit, name, content, known)
+        return {
+            "rows": result.rows,
+            "matched": result.matched,
+            "unmatched": result.unmatched,
+            "repeated": result.repeated,
+            "reasons": list(result.reasons),
+        }
+
+
+def _add_accounts(router: APIRouter, billing: Billing, runtime: Runtime) -> None:
+    @router.get("/accounts/{account}/balance")
+    def balance(request: Request, account: str) -> dict[str, Any]:
+        """What the account owes (+) or has left (-)."""
+        authorise(request, _READ)
+        return _balance(billing, _account(billing, account))
+
+    @router.get("/accounts/{account}/preview")
+    def preview(request: Request, account: str, as_of: date | None = None) -> dict[str, Any]:
+        """The next bill as it would be today; nothing is stored."""
+        authorise(request, _READ)
+        account_id = _account(billing, account)
+        view = billing.preview(account_id, as_of or runtime.clock.now().date())
+        if view is None:
+            raise NotFound("there is nothing to bill", field="account", remedy="look again after a sale")
+        return _invoice(view)
+
+
+def _account(billing: Billing, text: str) -> AccountId:
+    """By id or number. NotFound when billing does not know it."""
+    try:
+        account_id: AccountId | None = AccountId(UUID(text))
+    except ValueError:
+        account_id = billing.account_by_number(text)
+    if account_id is None:
+        raise NotFound(f"there is no account {text}", field="account", remedy="numbers look like A-100001")
+    billing.currency_of(account_id)
+    return account_id
+
+
+def _minor(text: str, currency: str) -> int:
+    try:
+        return Money.parse(text, currency).minor
+    except InvalidInput as error:
+        raise InvalidInput(error.message, field="amount", remedy=error.remedy) from error
+
+
+def _balance(billing: Billing, account_id: AccountId) -> dict[str, Any]:
+    return {
+        "accountId": str(account_id),
+        "balanceMinor": billing.balance_minor(account_id),
+        "currency": billing.currency_of(account_id),
+    }
+
+
+def _invoice(view: InvoiceView) -> dict[str, Any]:
+    return {
+        "id": str(view.id),
+        "number": view.number,
+        "accountId": str(view.account_id),
+        "state": view.state,
+        "invoiceDate": view.invoice_date.isoformat(),
+        "dueDate": view.due_date.isoformat(),
+        "periodFrom": view.period_from.isoformat(),
+        "periodTo": view.period_to.isoformat(),
+        "currency": view.currency,
+        "netMinor": view.net_minor,
+        "taxMinor": view.tax_minor,
+        "totalMinor": view.total_minor,
+        "openMinor": view.open_minor,
+        "lines": [_line(line) for line in view.lines],
+    }
+
+
+def _line(line: InvoiceLineView) -> dict[str, Any]:
+    return {
+        "n": line.n,
+        "kind": line.kind,
+        "text": line.text,
+        "productId": str(line.product_id) if line.product_id else None,
+        "serviceId": str(line.service_id) if line.service_id else None,
+        "periodFrom": line.period_from.isoformat() if line.period_from else None,
+        "periodTo": line.period_to.isoformat() if line.period_to else None,
+        "netMinor": line.net_minor,
+        "taxMinor": line.tax_minor,
+        "grossMinor": line.gross_minor,
+        "explanation": line.explanation,
+    }
