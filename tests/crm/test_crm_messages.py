@@ -197,6 +197,15 @@ def test_only_the_end_of_an_order_is_told(
     order = OrderId(new_id())
     for state in (OrderState.ACKNOWLEDGED, OrderState.IN_PROGRESS, OrderState.COMPLETED):
         happened(OrderStateChanged(order_id=order, account_id=jane.account_id, state=state, at=NOON))
+    happened(
+        OrderStateChanged(
+            order_id=OrderId(new_id()),
+            account_id=jane.account_id,
+            state=OrderState.COMPLETED,
+            at=NOON,
+            origin="dunning",
+        )
+    )
     assert [view.template for view in crm.messages(jane.customer_id)] == ["order_completed"]
 
 

@@ -70,6 +70,8 @@ def test_in_one_go_once_per_key_and_in_the_v4_shape(client: TestClient) -> None:
     }  # fmt: skip
     customer = created(client, CUSTOMERS, v4, **{"Idempotency-Key": "a"})
     assert created(client, CUSTOMERS, v4, **{"Idempotency-Key": "a"}) == customer
+    other = client.post(CUSTOMERS, json={**v4, "name": "Other Ltd"}, headers={"Idempotency-Key": "a"})
+    assert (other.status_code, other.json()["field"]) == (409, "Idempotency-Key")
     assert complaints("TMF629-5", "Customer", customer) == []
     [organization] = client.get(f"{PARTIES}/organization").json()
     assert complaints("TMF632-5", "Organization", organization) == []

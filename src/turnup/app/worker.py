@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 
 import structlog
-from sqlalchemy import text
 
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
@@ -105,11 +104,7 @@ class Ticks:
                 log.exception("tick_failed", tick=tick.name)
 
     def _alone(self, tick: Tick) -> None:
-        """The lock lives in a transaction: a stopped process loses it when its idle session is ended."""
-        with self._house.database.engine.begin() as connection:
-            mine = connection.scalar(
-                text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 717))"), {"name": tick.name}
-            )
+        with self._house.database.alone(tick.name) as mine:
             if mine:
                 tick.run()
 

@@ -89,6 +89,8 @@ class NewCustomer:
     number: str | None = None
     account_number: str | None = None
     external_id: str | None = None
+    content_hash: str | None = None
+    """Tells a repeated request from another one under the same external id, which raises Conflict."""
     given_name: str | None = None
     family_name: str | None = None
     opening_balance_minor: int = 0

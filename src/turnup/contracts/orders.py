@@ -225,6 +225,8 @@ class OrderStateChanged(Event):
     account_id: AccountId
     state: OrderState
     at: datetime
+    origin: str = "api"
+    """Where the order came from: api | cli | dunning | …; dunning tells the customer itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,5 +89,16 @@ class Database:
         finally:
             _in_transaction.reset(token)
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether we are the only one to do this now. The lock lives in a transaction: a stopped process loses
+        it when its idle session is ended."""
+        with self.engine.begin() as connection:
+            yield bool(
+                connection.scalar(
+                    text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 717))"), {"name": name}
+                )
+            )
+
     def close(self) -> None:
         self.engine.dispose()

@@ -5,8 +5,10 @@ migrations (app/migrations), and a test keeps the two equal.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, MetaData, create_mock_engine, text
+from sqlalchemy.dialects import postgresql
 
 from turnup.runtime import durable, tables
 from turnup.runtime.component import Schema
@@ -20,7 +22,7 @@ def install(engine: Engine, url: str, schemas: Sequence[Schema]) -> None:
     """Create everything on an empty database. Idempotent for roles and grants."""
     durable.migrate(url)
     with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SETUP_LOCK})
+        lock_setup(connection)
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS runtime"))
         tables.metadata.create_all(connection)
         connection.execute(
@@ -28,6 +30,42 @@ def install(engine: Engine, url: str, schemas: Sequence[Schema]) -> None:
         )
         for schema in schemas:
             _install_component(connection, schema)
+
+
+def lock_setup(connection: Connection) -> None:
+    """One layout at a time, until the end of the transaction."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SETUP_LOCK})
+
+
+def layout_statements(schemas: Sequence[Schema]) -> list[str]:
+    """What `install` does on an empty database, as SQL text; without DBOS's own tables."""
+    statements = ["CREATE SCHEMA IF NOT EXISTS runtime", *_creation(tables.metadata)]
+    statements.append("INSERT INTO runtime.sequencer (id, last_position) VALUES (1, 0)")
+    for schema in schemas:
+        role = role_of(schema.name)
+        statements += [
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
+            f' THEN CREATE ROLE "{role}" NOLOGIN; END IF; END $$',
+            f'GRANT "{role}" TO CURRENT_USER',
+            f'CREATE SCHEMA "{schema.name}"',
+            f'GRANT USAGE ON SCHEMA "{schema.name}" TO "{role}"',
+            *_creation(schema.metadata),
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{schema.name}" TO "{role}"',
+            f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema.name}" TO "{role}"',
+            *schema.ddl,
+        ]
+    return [statement.strip() for statement in statements]
+
+
+def _creation(metadata: MetaData) -> list[str]:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    found: list[str] = []
+
+    def note(statement: Any, *_: Any, **__: Any) -> None:
+        found.append(str(statement.compile(dialect=dialect)))
+
+    metadata.create_all(create_mock_engine("postgresql+psycopg://", note), checkfirst=False)
+    return found
 
 
 def _install_component(connection: Connection, schema: Schema) -> None:

@@ -69,8 +69,8 @@ class _Told:
         )
 
     def order_state(self, unit: Unit, event: OrderStateChanged) -> None:
-        if event.state is not OrderState.COMPLETED:
-            return
+        if event.state is not OrderState.COMPLETED or event.origin == "dunning":
+            return  # dunning's own messages tell of suspension and restoration
         account = self._account(event.account_id)
         self._crm.notify(
             unit,

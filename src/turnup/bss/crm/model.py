@@ -52,6 +52,7 @@ class CustomerTerms:
     number: str | None = None
     account_number: str | None = None
     external_id: str | None = None
+    content_hash: str | None = None
     opening_balance_minor: int = 0
     billed_through: date | None = None
 

@@ -151,7 +151,7 @@ class CrmService:
         """Party, customer, address, contacts and billing account in one go; with an `external_id` that is
         known, what it made the first time."""
         details = check_customer(new)
-        known = self._known(unit, new.external_id)
+        known = self._known(unit, new.external_id, new.content_hash)
         if known is not None:
             return known
         party_id = self.create_party(unit, details)
@@ -164,7 +164,7 @@ class CrmService:
                 f"there is no party {party_id}", field="engagedParty.id", remedy="create the party first"
             )
         check_account(terms.currency, terms.time_zone, terms.bill_cycle_day)
-        return self._known(unit, terms.external_id) or self._open(unit, terms, party_id)
+        return self._known(unit, terms.external_id, terms.content_hash) or self._open(unit, terms, party_id)
 
     def notify(
         self, unit: Unit, customer_id: CustomerId, template: str, key: str, facts: Mapping[str, str]
@@ -207,7 +207,7 @@ class CrmService:
             found = store.accounts(connection, account_id=account_id, number=number)
         return found[0] if found else None
 
-    def _known(self, unit: Unit, external_id: str | None) -> CustomerOpened | None:
+    def _known(self, unit: Unit, external_id: str | None, content_hash: str | None) -> CustomerOpened | None:
         """What this foreign customer became the first time."""
         if external_id is None:
             return None
@@ -215,6 +215,13 @@ class CrmService:
         customer = store.customer_by(unit.connection, external_id=external_id)
         if customer is None:
             return None
+        first = store.content_hash(unit.connection, customer.id)
+        if content_hash is not None and first not in (None, content_hash):
+            raise Conflict(
+                "this idempotency key was used for another customer",
+                field="Idempotency-Key",
+                remedy="use a new key for a new customer",
+            )
         account = store.accounts(unit.connection, customer_id=customer.id)[0]
         address = store.newest_address(unit.connection, customer.party_id)
         if address is None:
@@ -240,6 +247,7 @@ class CrmService:
                 "legal_entity_id": entity,
                 "brand_id": brand,
                 "external_id": new.external_id,
+                "content_hash": new.content_hash,
                 "created_at": unit.now,
             },
         )

@@ -189,6 +189,13 @@ def customer_by(
     return None if row is None else _customer_view(row)
 
 
+def content_hash(connection: Connection, customer_id: CustomerId) -> str | None:
+    found: str | None = connection.scalar(
+        select(_customer.c.content_hash).where(_customer.c.customer_id == customer_id)
+    )
+    return found
+
+
 def accounts(
     connection: Connection,
     *,

@@ -90,6 +90,7 @@ customer = Table(
     Column("legal_entity_id", ForeignKey(legal_entity.c.legal_entity_id), nullable=False),
     Column("brand_id", ForeignKey(brand.c.brand_id), nullable=False),
     Column("external_id", Text, unique=True),
+    Column("content_hash", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("customer_party", "party_id"),
 )

@@ -38,10 +38,13 @@ TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
     OrderState.HELD: frozenset(
         {OrderState.IN_PROGRESS, OrderState.FAILED, OrderState.PENDING_CANCELLATION, OrderState.CANCELLED}
     ),
-    OrderState.PENDING_CANCELLATION: frozenset({OrderState.CANCELLED, OrderState.HELD}),
+    OrderState.PENDING_CANCELLATION: frozenset(
+        {OrderState.CANCELLED, OrderState.HELD, OrderState.COMPLETED, OrderState.PARTIAL}
+    ),
     **dict.fromkeys(TERMINAL, frozenset()),
 }
-"""TMF622 states as used here. `held` is the fall-out queue, `pending` waits for a date or a human task."""
+"""TMF622 states as used here. `held` is the fall-out queue, `pending` waits for a date or a human task.
+What ceased before its order was cancelled stays so: completed, or partial where other items went back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from turnup.bss.orders.model import TRANSITIONS, Item, Product
+from turnup.bss.orders.model import TRANSITIONS, Item, Order, Product
 from turnup.contracts.catalog import CharacteristicSpec, OfferingView, PriceView, TaskSpec, resources_needed
 from turnup.contracts.orders import (
     Charge,
@@ -20,6 +20,7 @@ from turnup.contracts.orders import (
 )
 from turnup.contracts.provisioning import Admission
 from turnup.kernel.errors import Conflict, InvalidInput
+from turnup.kernel.ids import OrderItemId
 from turnup.kernel.money import decimals
 
 Value = str | int | bool
@@ -180,6 +181,7 @@ def admission_of(status: ProductStatus) -> Admission:
         ProductStatus.SUSPENDED: Admission.WALLED,
         ProductStatus.TERMINATED: Admission.NONE,
         ProductStatus.PENDING_TERMINATE: Admission.NONE,
+        ProductStatus.CANCELLED: Admission.NONE,
     }.get(status, Admission.FULL)
 
 
@@ -214,6 +216,16 @@ def move(present: OrderState, to: OrderState) -> OrderState:
             remedy="look at the order's timeline: it may have finished meanwhile",
         )
     return to
+
+
+def end_of_undo(order: Order, ceased: Sequence[OrderItemId]) -> OrderState:
+    """Cancelled; but what ceased a service is done: all of it completed, some of it partial."""
+    undone = [item for item in order.items if item.id not in ceased]
+    if not ceased:
+        return OrderState.CANCELLED
+    if all(item.action is ItemAction.NO_CHANGE for item in undone):
+        return OrderState.COMPLETED
+    return OrderState.PARTIAL
 
 
 def choices(step: str) -> tuple[FalloutChoice, ...]:

@@ -386,17 +386,27 @@ class Orders:
         if order.state is OrderState.PENDING and not order.running:
             self._restart(unit, order)
 
-    def undone(self, unit: Unit, order_id: OrderId, attempt: int, steps: Sequence[StepView]) -> None:
-        """Everything was undone: the products are as before, the order is over."""
+    def undone(
+        self,
+        unit: Unit,
+        order_id: OrderId,
+        attempt: int,
+        steps: Sequence[StepView],
+        ceased: Sequence[OrderItemId],
+    ) -> None:
+        """What can be undone was: those products are as before. Items that `ceased` a service were past
+        undoing and count as done. The order is over."""
         order = self._locked(unit, order_id)
         if order.state in TERMINAL or order.attempt != attempt:
             return
         store.add_steps(unit.connection, order_id, attempt, steps)
         for item in order.items:
-            if item.action is ItemAction.ADD:
+            if item.id in ceased:
+                self._fulfilled(unit, order, item)
+            elif item.action is ItemAction.ADD:
                 product = self._product(unit, item.product_id)
                 store.save_product(unit.connection, replace(product, status=ProductStatus.CANCELLED))
-        self._end(unit, order, OrderState.CANCELLED)
+        self._end(unit, order, rules.end_of_undo(order, ceased))
 
     def _end(self, unit: Unit, order: Order, state: OrderState) -> None:
         if order.attempt == 0:
@@ -489,7 +499,13 @@ class Orders:
 
     def _changed(self, unit: Unit, order: Order) -> None:
         unit.emit(
-            OrderStateChanged(order_id=order.id, account_id=order.account_id, state=order.state, at=unit.now)
+            OrderStateChanged(
+                order_id=order.id,
+                account_id=order.account_id,
+                state=order.state,
+                at=unit.now,
+                origin=order.origin,
+            )
         )
 
     def _locked(self, unit: Unit, order_id: OrderId) -> Order:

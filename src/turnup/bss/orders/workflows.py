@@ -19,11 +19,11 @@ from turnup.bss.orders.service import FULFIL, UNDO, Orders
 from turnup.contracts import catalog, inventory, provisioning
 from turnup.contracts.inventory import Reservation, ReserveRequest, ResourceNeed
 from turnup.contracts.orders import ItemAction, OrderState, StepView
-from turnup.contracts.provisioning import Admission, Realisation, ServiceRequest
+from turnup.contracts.provisioning import Admission, Realisation, ServiceRequest, ServiceState
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
-from turnup.kernel.ids import OfferingId, OrderId
+from turnup.kernel.ids import OfferingId, OrderId, OrderItemId
 from turnup.runtime.durable import INTERRUPTS, Run, Workflow
 
 RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
@@ -214,8 +214,8 @@ class Fulfilment:
             if item.action is ItemAction.NO_CHANGE:
                 continue
             service = self._services_reads.service(item.service_id)
-            if service is None:
-                continue
+            if service is None or service.state is ServiceState.CEASED:
+                continue  # never designed, or past the point of no return: its addresses may be others' now
             if item.action is ItemAction.ADD:
                 self._services.set_admission(unit, item.service_id, Admission.NONE, "order undone")
                 continue
@@ -232,6 +232,12 @@ class Fulfilment:
                     self._held(item),
                 )
         return "desired state as before"
+
+    def ceased(self, order: Order) -> Sequence[OrderItemId]:
+        """Items that ended a service for good: nothing of it is left on the network to come back to."""
+        found = [item for item in order.items if item.action is ItemAction.DELETE]
+        views = {item.id: self._services_reads.service(item.service_id) for item in found}
+        return [item_id for item_id, view in views.items() if view and view.state is ServiceState.CEASED]
 
     def unrealise(self, run: Run, order: Order) -> Sequence[Outcome]:
         back = self.undesign(run, order)
@@ -389,7 +395,7 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
             if not all(outcome["ok"] for outcome in outcomes):
                 _fall_out(run, order, attempt, "undo", outcomes[-1]["detail"], done)
                 return
-        run.unit("orders", "undone", orders.undone, order.id, attempt, done)
+        run.unit("orders", "undone", orders.undone, order.id, attempt, done, fulfilment.ceased(order))
 
     def _fall_out(
         run: Run, order: Order, attempt: int, step: str, reason: str, done: Sequence[StepView]

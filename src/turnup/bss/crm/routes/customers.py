@@ -1,5 +1,7 @@
 """TMF629 customer and TMF666 billingAccount. Making a customer opens the account she is billed on."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
@@ -68,13 +70,15 @@ class _Customers:
     def create(self, unit: UnitOfWork, body: dict[str, Any], key: str | None) -> str:
         """A party that exists is named by `engagedParty`; otherwise the contact media make one."""
         chosen = _chosen(body)
-        external = f"{unit.actor}:{key}" if key else None
+        once: dict[str, Any] = (
+            {"external_id": f"{unit.actor}:{key}", "content_hash": _hash(body)} if key else {}
+        )
         engaged = body.get("engagedParty")
         if isinstance(engaged, Mapping) and engaged.get("id"):
             party_id = uuid_of(str(engaged["id"]))
             if party_id is None:
                 raise InvalidInput("is no id", field="engagedParty.id", remedy="the id of an individual")
-            terms = CustomerTerms(external_id=external, **chosen)
+            terms = CustomerTerms(**once, **chosen)
             return str(self._service.open_customer_for(unit, PartyId(party_id), terms).customer_id)
         media = read_contacts(body.get("contactMedium", []))
         if "address" not in media:
@@ -84,7 +88,7 @@ class _Customers:
                 remedy="add a GeographicAddressContactMedium, or name an engagedParty",
             )
         kind = PartyKind.ORGANIZATION if _is_organization(engaged) else PartyKind.INDIVIDUAL
-        new = NewCustomer(name=text(body, "name"), kind=kind, external_id=external, **media, **chosen)
+        new = NewCustomer(name=text(body, "name"), kind=kind, **once, **media, **chosen)
         return str(self._service.open_customer(unit, new).customer_id)
 
     def accounts(self, query: Query) -> Iterator[dict[str, Any]]:
@@ -196,3 +200,7 @@ def _chosen(body: Mapping[str, Any]) -> dict[str, Any]:
     if (language := optional_text(body, "language")) is not None:
         found["language"] = language
     return found
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
