@@ -484,6 +484,8 @@ class Story:
         stage, house, lab = self._stage, self._house, self._stand.lab
         stage.chapter("6. She doesn't pay; then she pays")
         invoice = house.billing.invoices(self._she.account_id)[-1]
+        with stage.step("payment_file", "A bank file arrives: everybody else has paid"):
+            self._everybody_else_pays(invoice.due_date)
         self._pass_to(invoice.due_date + timedelta(days=8))
         with stage.step("reminder", "A week overdue: she is reminded"):
             self._dunning_tick()
@@ -503,6 +505,19 @@ class Story:
             wait_until(lambda: self._service().state is ServiceState.ACCEPTED, "restored", timeout_s=30)
             lab.wait_for(lambda client: client.reach(name="maria", to="internet"))
         expect(house.billing.balance_minor(self._she.account_id) == 0, "nothing is owed")
+
+    def _everybody_else_pays(self, on: date) -> None:
+        """A CSV file as a bank delivers it: date, reference (the invoice number), amount."""
+        rows = ["date,reference,amount"]
+        for account in self._house.crm.all_accounts():
+            owed = self._house.billing.balance_minor(account.id)
+            if account.id != self._she.account_id and owed > 0:
+                number = self._house.billing.invoices(account.id)[-1].number
+                rows.append(f"{on.isoformat()},{number},{owed // 100}.{owed % 100:02d}")
+        with self._house.runtime.unit("billing", "demo") as unit:
+            content = "\n".join(rows).encode()
+            report = self._house.billing.import_payments(unit, "bank.csv", content, "EUR")
+        expect(report.matched == len(rows) - 1, f"every payment finds its invoice: {report}")
 
     def _dunning_tick(self) -> None:
         with self._house.runtime.unit("billing", "demo") as unit:
