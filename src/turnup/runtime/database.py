@@ -91,8 +91,8 @@ class Database:
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
-        """Whether we are the only one to do this now. The lock lives in a transaction: a stopped process loses
-        it when its idle session is ended."""
+        """Whether we are the only one to do this now. The lock lives in a transaction: a stopped process
+        loses it when its idle session is ended."""
         with self.engine.begin() as connection:
             yield bool(
                 connection.scalar(

@@ -2,8 +2,8 @@
 
     python -m turnup.app.migrations.freeze            into versions/r0001_initial.sql
 
-Until the first release the initial step is written anew; after it, a change of tables is a new step, written by
-hand with this output at its side.
+Until the first release the initial step is written anew; after it, a change of tables is a new step, written
+by hand with this output at its side.
 """
 
 from turnup.app.house import schemas
