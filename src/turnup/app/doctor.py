@@ -11,7 +11,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turnup.app.engine import attach_engine
-from turnup.app.house import schemas
+from turnup.app.migrations.runner import head
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
 from turnup.runtime import durable, events, health
@@ -214,12 +214,12 @@ def _pools(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
 
 def _schema(database: Database) -> Iterator[Finding]:
     with database.engine.connect() as connection:
-        missing = health.missing_schemas(connection, [schema.name for schema in schemas()])
+        present = health.revision(connection)
     yield _judged(
         "schema",
-        f"missing: {', '.join(missing)}" if missing else "every component's is there",
+        f"at revision {present}" if present == head() else f"at revision {present}, not {head()}",
         "run `turnup migrate`",
-        ok=not missing,
+        ok=present == head(),
     )
 
 

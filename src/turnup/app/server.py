@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
+from turnup.app.migrations.runner import head
 from turnup.app.native import native_router
 from turnup.app.observation import observe
 from turnup.runtime.settings import Settings
@@ -17,7 +18,7 @@ from turnup.runtime.web import make_app
 def api_of(house: House) -> FastAPI:
     """The HTTP application of an assembled house."""
     routers = [router for component in house.components for router in component.routers]
-    app = make_app([*routers, native_router(house)], house.runtime)
+    app = make_app([*routers, native_router(house)], house.runtime, revision=head())
 
     async def limit_threads() -> None:
         to_thread.current_default_thread_limiter().total_tokens = house.settings.http_threads

@@ -5,6 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+VERSION_SCHEMA = "runtime"
+VERSION_TABLE = "schema_revision"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
@@ -47,7 +50,10 @@ def workers(connection: Connection) -> list[WorkerFacts]:
     return [WorkerFacts(*row) for row in rows]
 
 
-def missing_schemas(connection: Connection, schemas: list[str]) -> list[str]:
-    """Which of these schemas the database does not have."""
-    known = set(connection.scalars(text("SELECT nspname FROM pg_namespace")))
-    return [schema for schema in schemas if schema not in known]
+def revision(connection: Connection) -> str | None:
+    """The migration the database is at; None where none ever ran."""
+    table = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
+    if connection.scalar(text("SELECT to_regclass(:table)"), {"table": table}) is None:
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {table}"))
+    return found

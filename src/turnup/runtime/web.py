@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from turnup import __version__
 from turnup.kernel.errors import InvalidInput, NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import new_id
-from turnup.runtime import metrics
+from turnup.runtime import health, metrics
 from turnup.runtime.auth import Authenticator
 from turnup.runtime.component import Runtime
 from turnup.runtime.observability import event_backlog, process_registry
@@ -48,15 +48,18 @@ class MethodNotAllowed(TurnupError):
     status = 405
 
 
-def make_app(routers: Sequence[APIRouter], runtime: Runtime, title: str = "Turnup") -> FastAPI:
+def make_app(
+    routers: Sequence[APIRouter], runtime: Runtime, title: str = "Turnup", *, revision: str | None = None
+) -> FastAPI:
     """The app: these routers, /docs, /livez, /readyz, /metrics and /errors/CODE. `app.state.authenticator`
-    checks the tokens. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
+    checks the tokens; `revision` is what /readyz wants the database
+    to be at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
     # FastAPI makes the request's span, inside the caller's trace; where spans go is our settings' matter
     app = FastAPI(title=title, version=__version__, redoc_url=None, telemetry=_TELEMETRY)
     app.state.authenticator = Authenticator(runtime.database.engine, runtime.clock)
     for router in routers:
         app.include_router(router)
-    app.include_router(_house_routes(runtime))
+    app.include_router(_house_routes(runtime, revision))
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.add_middleware(_Watch)
@@ -168,7 +171,7 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Exception], Response]]
 }
 
 
-def _house_routes(runtime: Runtime) -> APIRouter:
+def _house_routes(runtime: Runtime, revision: str | None) -> APIRouter:
     """What every Turnup process with an HTTP port answers, without a token."""
     house = APIRouter(include_in_schema=False)
     registry = process_registry(runtime.database.engine, runtime.clock)
@@ -180,7 +183,7 @@ def _house_routes(runtime: Runtime) -> APIRouter:
 
     @house.get("/readyz")
     def readyz() -> Response:
-        checks, ready = _readiness(runtime)
+        checks, ready = _readiness(runtime, revision)
         return json_response(
             {"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503
         )
@@ -203,13 +206,16 @@ def _house_routes(runtime: Runtime) -> APIRouter:
     return house
 
 
-def _readiness(runtime: Runtime) -> tuple[dict[str, Any], bool]:
+def _readiness(runtime: Runtime, revision: str | None) -> tuple[dict[str, Any], bool]:
     """The database answers and is laid out: ready. A slow sequencer is shown, but orders are still taken."""
     try:
         with runtime.database.engine.connect() as connection:
             laid_out = connection.scalar(text("SELECT to_regclass('runtime.sequencer') IS NOT NULL"))
             if not laid_out:
                 return {"database": "ok", "migrations": "missing: run `turnup migrate`"}, False
+            present = health.revision(connection) if revision is not None else None
+            if present != revision:
+                return {"database": "ok", "migrations": f"{present}, not {revision}: `turnup migrate`"}, False
             waiting, age_s = event_backlog(connection, runtime.clock)
     except SQLAlchemyError as error:
         return {"database": f"does not answer: {type(error).__name__}"}, False

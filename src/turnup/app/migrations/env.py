@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from turnup.app.migrations.runner import VERSION_SCHEMA, VERSION_TABLE
+from turnup.runtime.health import VERSION_SCHEMA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

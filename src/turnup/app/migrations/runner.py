@@ -10,10 +10,9 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 from turnup.kernel.errors import Conflict
 from turnup.runtime import durable, schema
+from turnup.runtime.health import VERSION_SCHEMA, VERSION_TABLE
 
 HERE = Path(__file__).parent
-VERSION_SCHEMA = "runtime"
-VERSION_TABLE = "schema_revision"
 
 
 def upgrade(url: str) -> bool:

@@ -19,11 +19,11 @@ CREATE TABLE runtime.event (
 
 -- next
 
-CREATE INDEX event_unsequenced ON runtime.event (event_id) WHERE position IS NULL
+CREATE UNIQUE INDEX event_position ON runtime.event (position) WHERE position IS NOT NULL
 
 -- next
 
-CREATE UNIQUE INDEX event_position ON runtime.event (position) WHERE position IS NOT NULL
+CREATE INDEX event_unsequenced ON runtime.event (event_id) WHERE position IS NULL
 
 -- next
 
@@ -420,7 +420,11 @@ CREATE TABLE inventory.holding (
 
 -- next
 
-CREATE UNIQUE INDEX holding_ont ON inventory.holding (ont_serial) WHERE ont_serial IS NOT NULL AND status <> 'released'
+CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
+
+-- next
+
+CREATE INDEX holding_access ON inventory.holding (access_element_id)
 
 -- next
 
@@ -428,11 +432,7 @@ CREATE INDEX holding_bng ON inventory.holding (bng_element_id)
 
 -- next
 
-CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
-
--- next
-
-CREATE INDEX holding_access ON inventory.holding (access_element_id)
+CREATE UNIQUE INDEX holding_ont ON inventory.holding (ont_serial) WHERE ont_serial IS NOT NULL AND status <> 'released'
 
 -- next
 
@@ -464,11 +464,11 @@ CREATE TABLE inventory.slot (
 
 -- next
 
-CREATE INDEX slot_free ON inventory.slot (pool_id, n) WHERE service_id IS NULL
+CREATE INDEX slot_service ON inventory.slot (service_id) WHERE service_id IS NOT NULL
 
 -- next
 
-CREATE INDEX slot_service ON inventory.slot (service_id) WHERE service_id IS NOT NULL
+CREATE INDEX slot_free ON inventory.slot (pool_id, n) WHERE service_id IS NULL
 
 -- next
 
@@ -651,11 +651,11 @@ CREATE TABLE provisioning.service (
 
 -- next
 
-CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
+CREATE INDEX service_account ON provisioning.service (account_id)
 
 -- next
 
-CREATE INDEX service_account ON provisioning.service (account_id)
+CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
 
 -- next
 
@@ -720,11 +720,11 @@ CREATE TABLE monitoring.session (
 
 -- next
 
-CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
+CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
 
 -- next
 
-CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
+CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
 
 -- next
 
@@ -1370,11 +1370,11 @@ CREATE INDEX invoice_credit ON billing.invoice (account_id) WHERE open_minor < 0
 
 -- next
 
-CREATE INDEX invoice_by_account ON billing.invoice (account_id, invoice_date)
+CREATE INDEX invoice_due ON billing.invoice (due_date) WHERE open_minor > 0
 
 -- next
 
-CREATE INDEX invoice_due ON billing.invoice (due_date) WHERE open_minor > 0
+CREATE INDEX invoice_by_account ON billing.invoice (account_id, invoice_date)
 
 -- next
 

@@ -1,0 +1,142 @@
+"""The doctor names what is wrong, and says nothing is where nothing is."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from turnup.app.doctor import Finding, examine
+from turnup.app.migrations.runner import head, upgrade
+from turnup.kernel.ids import new_id
+from turnup.runtime.embedded import ConnectionInfo
+from turnup.runtime.settings import load_settings
+
+
+@pytest.fixture(scope="session")
+def database_template(make_template: Callable[..., str]) -> str:
+    return make_template("migrated", lambda url: upgrade(url) and None)
+
+
+@pytest.fixture
+def sql(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def bad(tmp_path: Path, database_url: str) -> Callable[..., dict[str, Finding]]:
+    """`bad(...)`: what is wrong with an installation on this database, with these settings, by check."""
+
+    def found(environment: Any = None, **settings: Any) -> dict[str, Finding]:
+        given = {"data_dir": tmp_path, "database_url": database_url, "database_pool_size": 10, **settings}
+        findings = examine(load_settings(**given), environment or {})
+        assert all(finding.remedy for finding in findings if not finding.ok)
+        return {finding.check: finding for finding in findings if not finding.ok}
+
+    return found
+
+
+def alive(sql: Engine, version: str = "v1", silent: timedelta = timedelta(0)) -> None:
+    with sql.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO runtime.worker (worker_id, version, started_at, heartbeat_at)
+                    VALUES (:id, :version, clock_timestamp(), clock_timestamp() - :silent)"""),
+            {"id": str(new_id()), "version": version, "silent": silent},
+        )
+
+
+def test_a_sound_installation_has_nothing_wrong(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    assert bad() == {}
+
+
+def test_no_worker_and_workers_of_two_versions(bad: Any, sql: Engine) -> None:
+    alive(sql, silent=timedelta(minutes=1))
+    assert set(bad()) == {"workers"}
+    alive(sql, "v1")
+    alive(sql, "v2")
+    assert set(bad()) == {"worker versions"}
+
+
+def test_an_empty_or_outdated_database(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    with sql.begin() as connection:
+        connection.execute(text("UPDATE runtime.schema_revision SET version_num = '0000'"))
+    assert bad()["schema"].detail == f"at revision 0000, not {head()}"
+    with sql.begin() as connection:
+        connection.execute(text("DROP SCHEMA runtime CASCADE"))
+    assert bad()["schema"].remedy == "run `turnup migrate`"
+
+
+def test_a_misspelt_variable_is_named_with_the_right_one(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    found = bad({"TURNUP_HTTP_PROT": "80", "TURNUP_HTTP_PORT": "80", "PATH": "/bin"})
+    assert found["settings"] == Finding(
+        check="settings",
+        ok=False,
+        detail="TURNUP_HTTP_PROT means nothing",
+        remedy="did you mean TURNUP_HTTP_PORT?",
+    )
+
+
+def test_an_open_key_file(bad: Any, sql: Engine, tmp_path: Path) -> None:
+    alive(sql)
+    key = tmp_path / "secret.key"
+    key.write_text("x")
+    key.chmod(0o644)
+    assert bad()["secret key"].remedy == f"chmod 600 {key}"
+    key.chmod(0o600)
+    assert bad() == {}
+
+
+def test_more_threads_and_connections_than_there_are(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    assert set(bad(worker_concurrency=60)) == {"pool size"}
+    assert set(bad(database_pool_size=500)) == {"connections"}
+
+
+def test_what_waits_is_counted(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    with sql.begin() as connection:
+        connection.execute(text("UPDATE runtime.sequencer SET last_position = 5000"))
+        connection.execute(text("INSERT INTO runtime.consumer VALUES ('crm', 10), ('billing', 5000)"))
+        connection.execute(
+            text("""INSERT INTO runtime.event (position, type, schema_version, aggregate_id,
+                                               aggregate_version, payload, occurred_at, actor)
+                    VALUES (7, 'x.Y', 1, :id, 1, '{}', clock_timestamp(), 'test')"""),
+            {"id": new_id()},
+        )
+        connection.execute(
+            text("INSERT INTO runtime.parked VALUES ('crm', :id, 7, 'no such account', clock_timestamp())"),
+            {"id": new_id()},
+        )
+    found = bad()
+    assert found["event lag"].detail == "crm is 4990 behind"
+    assert found["parked events"].detail == "1 wait: crm x.Y: no such account"
+
+
+def test_a_stuck_workflow_is_named(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    with sql.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO dbos.workflow_status (workflow_uuid, status, name, created_at, updated_at)
+                    VALUES ('order:1:1', 'PENDING', 'orders.fulfil', 0, 0)""")
+        )
+    assert "orders.fulfil order:1:1" in bad()["workflows"].detail
+
+
+def test_a_database_that_does_not_let_us_in(bad: Any, postgres: ConnectionInfo) -> None:
+    found = bad(database_url=postgres.url("no_such_database"))
+    assert set(found) == {"database"}
+    assert "no_such_database" in found["database"].detail
+
+
+def test_embedded_postgres_that_never_ran(tmp_path: Path) -> None:
+    findings = examine(load_settings(data_dir=tmp_path / "nowhere"), {})
+    assert {finding.check for finding in findings if not finding.ok} == {"data directory", "database"}
+    findings = examine(load_settings(data_dir=tmp_path), {})
+    assert {f.check for f in findings if not f.ok} == {"embedded PostgreSQL", "database"}
