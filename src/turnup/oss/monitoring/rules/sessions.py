@@ -55,9 +55,14 @@ class Sessions:
     def _close_all(self, record: AccountingRecord) -> None:
         """The NAS started or went down: none of its earlier sessions lives. After a power cut nobody knows
         when they ended; the last sign of life is what is proved. Usage counted so far is kept."""
+        orderly = record.status == "accounting_off"
         for session in list(self._known.values()):
-            if session.nas == record.nas and session.live and session.last_seen_at <= record.event_at:
-                at = record.event_at if record.status == "accounting_off" else session.last_seen_at
+            # NAS clocks tell seconds: one that started in the second of Accounting-On came after it
+            before = session.started_at < record.event_at or (
+                orderly and session.started_at == record.event_at
+            )
+            if session.nas == record.nas and session.live and before:
+                at = record.event_at if orderly else session.last_seen_at
                 self._put(ended(session, at, NAS_RESTARTED, dead_by=record.event_at))
 
     def _put(self, session: Session) -> None:

@@ -131,6 +131,12 @@ def test_accounting_on_ends_what_was_before_it_only():
     assert known[("bng1", "b")].live
 
 
+def test_a_session_of_the_same_second_as_accounting_on_came_after_it():
+    on = record("accounting_on", 100, session="boot-2", username="")
+    _, known = fed([[record("start", 0)], [record("start", 100, session="b", start=100), on]])
+    assert not known[("bng1", "a")].live and known[("bng1", "b")].live
+
+
 def test_accounting_off_ends_at_its_own_instant():
     _, known = fed([[record("start", 0)], [record("accounting_off", 100, session="x", username="")]])
     assert known[("bng1", "a")].ended_at == NOON + timedelta(seconds=100)
