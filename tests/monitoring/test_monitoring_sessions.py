@@ -43,7 +43,7 @@ def fed(batches, service=SERVICE):
     """All events of feeding these batches, telling after each, and the sessions in the end."""
     known, events = {}, []
     for batch in batches:
-        sessions = Sessions(known)
+        sessions = Sessions(known, NOON)
         for each in batch:
             sessions.absorb(each, service)
         for key, session in sessions.changed.items():
@@ -93,7 +93,7 @@ def test_whatever_arrives_in_whatever_order_the_highest_counter_is_billed(packet
 @given(lives(), st.data())
 def test_feeding_everything_again_tells_nothing(packets, data):
     _, known = fed(cut(packets, data))
-    sessions = Sessions(known)
+    sessions = Sessions(known, NOON)
     for each in data.draw(st.permutations(packets)):
         sessions.absorb(each, SERVICE)
     assert sessions.changed == {}

@@ -20,8 +20,9 @@ _NAS_WIDE = ("accounting_on", "accounting_off")
 class Sessions:
     """The sessions a batch of records is about, by key; `changed` are those that are different afterwards."""
 
-    def __init__(self, sessions: Mapping[SessionKey, Session]) -> None:
+    def __init__(self, sessions: Mapping[SessionKey, Session], now: datetime) -> None:
         self._known = dict(sessions)
+        self._now = now
         self.changed: dict[SessionKey, Session] = {}
 
     def absorb(self, record: AccountingRecord, service_id: ServiceId | None) -> None:
@@ -32,10 +33,10 @@ class Sessions:
             return
         known = self._known.get((record.nas, record.session_id))
         fresh = known is None
-        session = opened(record, service_id) if known is None else known
+        session = opened(record, service_id, self._now) if known is None else known
         if session.service_id is None and service_id is not None:
             session = replace(session, service_id=service_id)
-        session = advanced(session, record)
+        session = advanced(session, record, self._now)
         self._put(session)
         if fresh and session.live:
             self._one_session_a_user(session)
@@ -71,7 +72,7 @@ class Sessions:
         self._known[session.key] = session
 
 
-def opened(record: AccountingRecord, service_id: ServiceId | None) -> Session:
+def opened(record: AccountingRecord, service_id: ServiceId | None, now: datetime) -> Session:
     """A session first heard of by this record, which need not be its Start."""
     started_at = record.event_at - timedelta(seconds=record.session_time_s)
     return Session(
@@ -81,14 +82,16 @@ def opened(record: AccountingRecord, service_id: ServiceId | None) -> Session:
         service_id=service_id,
         started_at=started_at,
         last_seen_at=started_at,
+        heard_at=now,
     )
 
 
-def advanced(session: Session, record: AccountingRecord) -> Session:
+def advanced(session: Session, record: AccountingRecord, now: datetime) -> Session:
     """The session after one more record of its own."""
     session = replace(
         session,
         last_seen_at=max(session.last_seen_at, record.event_at),
+        heard_at=now if record.event_at > session.last_seen_at else session.heard_at,
         upload=max(session.upload, record.input_octets),
         download=max(session.download, record.output_octets),
         framed_ipv4=record.framed_ipv4 or session.framed_ipv4,
