@@ -156,6 +156,16 @@ def test_a_record_committed_late_with_a_smaller_id_is_not_missed(aaa_empty, writ
     assert [record.session_id for record in seen] == ["late", "early"]
 
 
+def test_a_writer_that_never_ends_is_not_taken_for_silence(aaa_empty, writer, monkeypatch):
+    monkeypatch.setattr("turnup.gateways.aaa_database.accounting._STUCK_S", 0.0)
+    source = AaaAccounting(aaa_empty)
+    writer.execute(RECORD, ("stuck", 1))
+    with pytest.raises(Unavailable, match=r"aaa\.accounting"):
+        source.read_after(0, 10)
+    writer.commit()
+    assert [record.session_id for record in source.read_after(0, 10)] == ["stuck"]
+
+
 def test_gaps_of_repeats_and_rollbacks_do_not_hold_it_up(aaa_empty, writer):
     source = AaaAccounting(aaa_empty)
     for _ in range(3):

@@ -10,7 +10,7 @@ from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
 from turnup.app.migrations.runner import head
 from turnup.app.native import native_router
-from turnup.runtime.observability import configure_logging
+from turnup.app.observation import observe
 from turnup.runtime.settings import Settings
 from turnup.runtime.web import make_app
 
@@ -29,7 +29,7 @@ def api_of(house: House) -> FastAPI:
 
 def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
     """Serve until told to stop. `listener`: an already bound socket (the caller knows its port)."""
-    configure_logging(settings.log_format, settings.log_level, process="server")
+    observe(settings, "server")
     house = assemble(settings, attach_engine(settings), process="server")
     config = uvicorn.Config(
         api_of(house),

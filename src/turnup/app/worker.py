@@ -8,10 +8,10 @@ import structlog
 
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
+from turnup.app.observation import observe, publish_metrics
 from turnup.kernel.ids import new_id
 from turnup.runtime.component import Tick
 from turnup.runtime.events import EventPump
-from turnup.runtime.observability import configure_logging
 from turnup.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -22,8 +22,9 @@ WORKER = "worker"
 
 def run_worker(settings: Settings) -> None:
     """Work until told to stop; workflows get a while to finish."""
-    configure_logging(settings.log_format, settings.log_level, process=WORKER)
+    observe(settings, WORKER)
     house = assemble(settings, attach_engine(settings), process=WORKER)
+    publish_metrics(house, 0)
     worker = Worker(house)
     worker.start()
     _until_signalled()
@@ -33,8 +34,9 @@ def run_worker(settings: Settings) -> None:
 
 def run_collector(settings: Settings) -> None:
     """Poll the network and read its accounting until told to stop."""
-    configure_logging(settings.log_format, settings.log_level, process=COLLECTOR)
+    observe(settings, COLLECTOR)
     house = assemble(settings, attach_engine(settings), process=COLLECTOR)
+    publish_metrics(house, 1)
     ticks = Ticks(house, COLLECTOR)
     ticks.start()
     _until_signalled()

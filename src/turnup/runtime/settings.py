@@ -151,6 +151,16 @@ class Settings(BaseSettings):
         default=None,
         description="OpenTelemetry collector (OTLP over HTTP) for traces; without it none are sent.",
     )
+    trace_dir: Path | None = Field(
+        default=None,
+        description="Folder for traces as files, one per process, a JSON object a line; without it none are "
+        "written.",
+    )
+    metrics_port: Port = Field(
+        default=0,
+        description="Port on loopback for the worker's Prometheus metrics, the next one for the collector's; "
+        "0 serves none. The API has /metrics of its own.",
+    )
 
     simulated_clock: bool = Field(
         default=False,

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import TurnupError
-from turnup.kernel.money import decimals
+from turnup.kernel.money import Money
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -61,12 +61,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def money(minor: int, currency: str) -> str:
-    """An amount for reading; two decimals unless the currency has others."""
-    places = decimals(currency)
-    if places == 0:
-        return f"{minor} {currency}"
-    sign, units = ("-" if minor < 0 else ""), abs(minor)
-    return f"{sign}{units // 10**places}.{units % 10**places:0{places}d} {currency}"
+    """An amount for reading."""
+    return str(Money(minor, currency))
 
 
 def fail(error: TurnupError, *, as_json: bool) -> None:

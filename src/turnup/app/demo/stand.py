@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from sqlalchemy import text
 
 from turnup.app.demo.stage import DemoFailed, expect, wait_until
 from turnup.app.engine import Engine, start_engine
@@ -25,7 +24,7 @@ from turnup.app.house import House, assemble
 from turnup.app.migrate import migrate
 from turnup.app.processes import ORDER, Processes
 from turnup.lab.client import LabClient, LabProcess
-from turnup.runtime import auth, events
+from turnup.runtime import auth, durable, events
 from turnup.runtime.embedded import state
 from turnup.runtime.settings import load_settings
 
@@ -130,10 +129,7 @@ class Stand:
         with self.house.database.engine.connect() as connection:
             parked = events.parked(connection)
             expect(not parked, f"an event is parked: {parked[:1]}")
-            busy = connection.scalar(
-                text("SELECT count(*) FROM dbos.workflow_status WHERE status IN ('PENDING', 'ENQUEUED')")
-            )
-            return not busy and not any(events.lag(connection).values())
+            return not durable.pending(connection) and not any(events.lag(connection).values())
 
     def _ready(self) -> bool:
         try:

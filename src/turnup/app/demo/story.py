@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy import text
 
-from turnup.app.cli.output import money
+from turnup.app.demo.outside import lose_billing, router_password
 from turnup.app.demo.stage import DemoFailed, Stage, expect, wait_until
 from turnup.app.demo.stand import Stand, examples
 from turnup.app.demo.world import SYSTEM, old_customers, seed_network, write_isp
@@ -31,6 +29,7 @@ from turnup.contracts.billing import InvoiceView
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, RunId, ServiceId
+from turnup.kernel.money import Money
 from turnup.lab.client import LabError
 from turnup.runtime.observability import configure_logging
 from turnup.runtime.settings import default_data_dir
@@ -281,7 +280,7 @@ class Story:
         stage.chapter("3. The subscriber comes online")
         held = self._house.inventory.reservation(self._she.service_id)
         assert held is not None
-        secret = self._secret()
+        secret = router_password(self._stand.engine.aaa_url, self._she.login)
         with stage.step("equipment", "Her ONT is installed, its serial arrives last"):
             answer = self._stand.api.post(
                 f"/turnup/v1/services/{self._she.service_id}/equipment", json={"ont_serial": _SERIAL}
@@ -310,16 +309,6 @@ class Story:
             wait_until(lambda: self._service().facts.traffic_seen_at, "traffic is seen")
         expect(self._service().state is ServiceState.ACCEPTED, f"state is {self._service().state}")
         self._show_facts(self._service())
-
-    def _secret(self) -> str:
-        """Her CHAP secret, as the AAA servers have it (what the ISP writes on the router's sticker)."""
-        with psycopg.connect(self._stand.engine.aaa_url) as connection:
-            row = connection.execute(
-                "SELECT secret FROM aaa.subscriber WHERE username = %s", (self._she.login,)
-            ).fetchone()
-        expect(row is not None, "AAA knows her")
-        assert row is not None
-        return str(row[0])
 
     def _upgrade(self) -> None:
         stage, lab = self._stage, self._stand.lab
@@ -435,7 +424,7 @@ class Story:
             )
         expect(result.parked == 0, f"{result.parked} accounts parked: {house.billing.parked(run_id)[:2]}")
         expect(result.invoices == self._count(), f"{result.invoices} invoices for {self._count()} customers")
-        stage.say(f"{result.invoices} invoices, {money(result.total_minor, 'EUR')} in all, none parked")
+        stage.say(f"{result.invoices} invoices, {Money(result.total_minor, 'EUR')} in all, none parked")
         invoice = house.billing.invoices(self._she.account_id)[-1]
         self._check_invoice(invoice)
         self._invoice = invoice.number or ""
@@ -448,7 +437,7 @@ class Story:
             ],
         }
         stage.table(
-            ["line", "net"], [(line.text, money(line.net_minor, invoice.currency)) for line in invoice.lines]
+            ["line", "net"], [(line.text, Money(line.net_minor, invoice.currency)) for line in invoice.lines]
         )
         stage.say(f"[bold]turnup explain {invoice.number}[/]")
         stage.console.print(house.billing.explain(self._invoice), style="dim")
@@ -484,6 +473,8 @@ class Story:
         stage, house, lab = self._stage, self._house, self._stand.lab
         stage.chapter("6. She doesn't pay; then she pays")
         invoice = house.billing.invoices(self._she.account_id)[-1]
+        with stage.step("payment_file", "A bank file arrives: everybody else has paid"):
+            self._everybody_else_pays(invoice.due_date)
         self._pass_to(invoice.due_date + timedelta(days=8))
         with stage.step("reminder", "A week overdue: she is reminded"):
             self._dunning_tick()
@@ -496,13 +487,26 @@ class Story:
         expect(lab.reach(name="maria", to="portal"), "the payment page stays reachable")
         stage.say("internet: blocked; payment page: reachable")
         owed = house.billing.balance_minor(self._she.account_id)
-        with stage.step("restored", f"She pays {money(owed, 'EUR')}: back in seconds"):
+        with stage.step("restored", f"She pays {Money(owed, 'EUR')}: back in seconds"):
             with house.runtime.unit("billing", "demo") as unit:
                 today = business_date(unit.now, _ZONE)
                 house.billing.pay(unit, self._she.account_id, owed, "EUR", f"demo-{self._invoice}", today)
             wait_until(lambda: self._service().state is ServiceState.ACCEPTED, "restored", timeout_s=30)
             lab.wait_for(lambda client: client.reach(name="maria", to="internet"))
         expect(house.billing.balance_minor(self._she.account_id) == 0, "nothing is owed")
+
+    def _everybody_else_pays(self, on: date) -> None:
+        """A CSV file as a bank delivers it: date, reference (the invoice number), amount."""
+        rows = ["date,reference,amount"]
+        for account in self._house.crm.all_accounts():
+            owed = self._house.billing.balance_minor(account.id)
+            if account.id != self._she.account_id and owed > 0:
+                number = self._house.billing.invoices(account.id)[-1].number
+                rows.append(f"{on.isoformat()},{number},{owed // 100}.{owed % 100:02d}")
+        with self._house.runtime.unit("billing", "demo") as unit:
+            content = "\n".join(rows).encode()
+            report = self._house.billing.import_payments(unit, "bank.csv", content, "EUR")
+        expect(report.matched == len(rows) - 1, f"every payment finds its invoice: {report}")
 
     def _dunning_tick(self) -> None:
         with self._house.runtime.unit("billing", "demo") as unit:
@@ -527,11 +531,7 @@ class Story:
         self._stand.lab.tamper(
             device=on_device.olt, lines=[f"set service {on_device.element_key} down-kbps 1000"], save=True
         )
-        with house.database.engine.begin() as connection:
-            connection.execute(
-                text("DELETE FROM billing.billable_period WHERE service_id = :id"),
-                {"id": in_books.element_key},
-            )
+        lose_billing(self._stand.engine.url, in_books.element_key)
         with stage.step("reconcile_repair", "Found, priced, repaired"):
             report = house.reconciler.run(repair=True)
         stage.table(
@@ -540,7 +540,7 @@ class Story:
                 (
                     f.kind,
                     f.service_number,
-                    money(f.monthly_minor, f.currency),
+                    Money(f.monthly_minor, f.currency),
                     f.repair,
                     "yes" if f.repaired_at else "no",
                 )

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import yaml
 
+from turnup.app.demo.outside import AaaRow, fill_aaa
 from turnup.kernel.ids import derived_id
 from turnup.lab.client import LabClient
 
@@ -192,16 +192,22 @@ def _write_customers(path: Path, customers: Sequence[OldCustomer], today: date) 
 
 def seed_network(lab: LabClient, aaa_url: str, customers: Sequence[OldCustomer]) -> None:
     """Put the running customers on the elements and into AAA, and plug in their ONTs."""
-    with psycopg.connect(aaa_url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.executemany(
-            """INSERT INTO aaa.subscriber (username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps,
-                                           state, generation, key)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, 'active', 1, %s) ON CONFLICT DO NOTHING""",
-            [
-                (o.login, o.secret, o.ipv4, o.ipv6_wan, o.ipv6_pd, o.down_kbps, o.up_kbps, str(o.element_key))
-                for o in customers
-            ],
-        )
+    fill_aaa(
+        aaa_url,
+        [
+            AaaRow(
+                username=old.login,
+                secret=old.secret,
+                ipv4=old.ipv4,
+                ipv6_wan=old.ipv6_wan,
+                ipv6_pd=old.ipv6_pd,
+                down_kbps=old.down_kbps,
+                up_kbps=old.up_kbps,
+                key=str(old.element_key),
+            )
+            for old in customers
+        ],
+    )
     lab.tamper(device="bng1", lines=[_bng_line(old) for old in customers], save=True)
     for olt in sorted({old.olt for old in customers}):
         lab.tamper(device=olt, lines=[_olt_line(old) for old in customers if old.olt == olt], save=True)

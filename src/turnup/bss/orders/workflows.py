@@ -24,6 +24,7 @@ from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
 from turnup.kernel.ids import OfferingId, OrderId, OrderItemId
+from turnup.runtime import metrics
 from turnup.runtime.durable import INTERRUPTS, Run, Workflow
 
 RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
@@ -375,6 +376,7 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
                 _fall_out(run, order, attempt, step.name, outcome["detail"], done)
                 return
         state = run.unit("orders", "complete", orders.complete, order.id, attempt, done)
+        metrics.orders_completed.labels(state.value).inc()
         if state is OrderState.PENDING_CANCELLATION:
             _go_back(run, order, attempt)
 

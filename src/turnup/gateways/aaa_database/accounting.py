@@ -16,11 +16,13 @@ import psycopg
 
 from turnup.contracts.monitoring import AccountingRecord
 from turnup.gateways.aaa_database.database import AaaDatabase
+from turnup.kernel.errors import Unavailable
 
 _STATUS = {"on": "accounting_on", "off": "accounting_off"}
 _WAIT_S = 0.25
 _POLL_S = 0.005
 _DEADLINE_S = 10.0
+_STUCK_S = 5.0
 
 _DRAWN: LiteralString = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM aaa.accounting_id_seq"
 _WRITERS: LiteralString = """
@@ -43,6 +45,7 @@ class AaaAccounting:
         self._settled = 0
         self._waiting: tuple[int, frozenset[str]] | None = None
         """An id drawn, and the writers who may still be about to show a smaller one."""
+        self._waiting_since = 0.0
 
     def read_after(self, cursor: int, limit: int) -> Sequence[AccountingRecord]:
         """At most `limit` records with ids above `cursor`, in order; none below the last returned will ever
@@ -50,6 +53,8 @@ class AaaAccounting:
         with self._lock, self._database.transaction("accounting", _DEADLINE_S) as connection:
             settled = self._settle(connection)
             rows = connection.execute(_READ, (cursor, settled, limit)).fetchall()
+            if not rows and self._waiting is not None:
+                self._complain_if_stuck()
         return [_record(row) for row in rows]
 
     def last_reject(self, username: str) -> tuple[datetime, str] | None:
@@ -64,6 +69,7 @@ class AaaAccounting:
             drawn = connection.execute(_DRAWN).fetchone()
             high = int(drawn[0]) if drawn else 0
             self._waiting = (high, self._writers(connection))  # in this order: see the module's docstring
+            self._waiting_since = time.monotonic()
         high, writers = self._waiting
         until = time.monotonic() + _WAIT_S
         while writers:
@@ -76,6 +82,15 @@ class AaaAccounting:
         self._waiting = None
         self._settled = max(self._settled, high)
         return self._settled
+
+    def _complain_if_stuck(self) -> None:
+        """Nothing to read for this long is not silence: whoever draws conclusions from silence must know."""
+        waited_s = time.monotonic() - self._waiting_since
+        if waited_s > _STUCK_S:
+            raise Unavailable(
+                f"a transaction holds aaa.accounting open since {waited_s:.0f} s",
+                remedy="end it: see pg_stat_activity of the AAA database",
+            )
 
     @staticmethod
     def _writers(connection: psycopg.Connection[Any]) -> frozenset[str]:

@@ -12,6 +12,15 @@ from turnup.contracts.configuration import ElementRefused
 from turnup.kernel.errors import Unavailable
 from turnup.runtime.database import refuse_in_transaction
 
+_GONE_WITHOUT_A_WORD = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that vanished must not hold a caller long: only a living one enforces the deadline."""
+
 _DEADLINE: LiteralString = "SELECT set_config('statement_timeout', %s, true)"
 
 
@@ -36,7 +45,7 @@ class AaaDatabase:
             min_size=0,
             max_size=max_size,
             open=False,
-            kwargs={"application_name": "turnup-aaa"},
+            kwargs={"application_name": "turnup-aaa", **_GONE_WITHOUT_A_WORD},
             max_idle=300,
         )
         self._opened = False

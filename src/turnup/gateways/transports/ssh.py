@@ -19,6 +19,7 @@ from turnup.runtime.database import refuse_in_transaction
 log = structlog.get_logger(__name__)
 
 _KEEPALIVE_S = 15
+_RETIRED_S = 60
 _GONE = (OSError, asyncssh.ConnectionLost, asyncssh.ChannelOpenError, asyncssh.DisconnectError)
 
 
@@ -105,6 +106,9 @@ class SshPool:
             done = await process.wait()
         except _GONE:
             return ExecResult("", None)
+        except asyncio.CancelledError:  # the deadline passed: the peer may be gone without a word
+            self._retire(target)
+            raise
         finally:
             process.close()  # given up: the element drops our candidate and its lock
         return ExecResult(str(done.stdout or ""), done.exit_status)
@@ -125,6 +129,12 @@ class SshPool:
         except _GONE as error:
             self._forget(target, connection)
             raise Unavailable(f"{target.name} closed the connection") from error
+
+    def _retire(self, target: SshTarget) -> None:
+        """Use a suspect connection no more, yet let the others who talk on it finish."""
+        suspect = self._connections.pop(target, None)
+        if suspect is not None:
+            asyncio.get_running_loop().call_later(_RETIRED_S, suspect.abort)
 
     def _forget(self, target: SshTarget, connection: asyncssh.SSHClientConnection) -> None:
         if self._connections.get(target) is connection:

@@ -22,7 +22,7 @@ from turnup.kernel.ids import ElementId, ServiceId, new_id
 from turnup.oss.configuration import rules
 from turnup.oss.configuration.model import Lease
 from turnup.oss.configuration.service import Configuration
-from turnup.runtime import faultpoint, telemetry
+from turnup.runtime import faultpoint, metrics, telemetry
 from turnup.runtime.database import refuse_in_transaction
 
 log = structlog.get_logger(__name__)
@@ -96,8 +96,13 @@ class ApplyPath:
         lease = self._take_lease(element, deadline_s)
         changed = False
         try:
+            started = time.perf_counter()
             outcomes = self._apply_together(element, services, deadline_s)
             changed = any(outcome.changed for outcome in outcomes.values())
+            verified = all(outcome.verified for outcome in outcomes.values())
+            metrics.element_apply_seconds.labels(
+                element.driver, "verified" if verified else "failed"
+            ).observe(time.perf_counter() - started)
             return outcomes
         finally:
             self._configuration.give_lease_back(lease, changed=changed)

@@ -26,6 +26,8 @@ class Session:
     service_id: ServiceId | None
     started_at: datetime
     last_seen_at: datetime
+    heard_at: datetime
+    """By Turnup's own clock: when its latest news arrived. NAS clocks may be wrong."""
     ended_at: datetime | None = None
     cause: str | None = None
     dead_by: datetime | None = None
@@ -180,7 +182,8 @@ class Policy:
     failures_needed: int = 2
     """Failed polls in a row that make an element unreachable."""
     accounting_grace_s: float = 30.0
-    """Three interim intervals: silence for so long after the failure confirms what SNMP alone cannot know."""
+    """Three interim intervals of the NASes: silence for so long after the failure confirms what SNMP alone
+    cannot know."""
     sample_every_s: float = 60.0
     """How often octets are kept as a time series."""
 

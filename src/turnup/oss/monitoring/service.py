@@ -135,7 +135,7 @@ class Monitoring:
             usernames={record.username for record in records if record.username},
             restarted={record.nas for record in records if record.status.startswith("accounting_")},
         )
-        batch = sessions.Sessions(known)
+        batch = sessions.Sessions(known, unit.now)
         for record in records:
             batch.absorb(record, owners.get(record.username))
         self._tell(unit, list(batch.changed.values()))

@@ -41,6 +41,7 @@ session = Table(
     Column("service_id", UUID(as_uuid=True)),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
+    Column("heard_at", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True)),
     Column("cause", Text),
     Column("dead_by", DateTime(timezone=True)),

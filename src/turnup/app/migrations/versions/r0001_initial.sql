@@ -420,11 +420,11 @@ CREATE TABLE inventory.holding (
 
 -- next
 
-CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
+CREATE INDEX holding_access ON inventory.holding (access_element_id)
 
 -- next
 
-CREATE INDEX holding_access ON inventory.holding (access_element_id)
+CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
 
 -- next
 
@@ -651,11 +651,11 @@ CREATE TABLE provisioning.service (
 
 -- next
 
-CREATE INDEX service_account ON provisioning.service (account_id)
+CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
 
 -- next
 
-CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
+CREATE INDEX service_account ON provisioning.service (account_id)
 
 -- next
 
@@ -703,6 +703,7 @@ CREATE TABLE monitoring.session (
 	service_id UUID, 
 	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	last_seen_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	heard_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	ended_at TIMESTAMP WITH TIME ZONE, 
 	cause TEXT, 
 	dead_by TIMESTAMP WITH TIME ZONE, 
@@ -720,7 +721,7 @@ CREATE TABLE monitoring.session (
 
 -- next
 
-CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
+CREATE INDEX session_service ON monitoring.session (service_id, started_at)
 
 -- next
 
@@ -728,7 +729,7 @@ CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
 
 -- next
 
-CREATE INDEX session_service ON monitoring.session (service_id, started_at)
+CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
 
 -- next
 
@@ -822,11 +823,11 @@ CREATE TABLE monitoring.outage (
 
 -- next
 
-CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
+CREATE INDEX outage_problem ON monitoring.outage (problem_id)
 
 -- next
 
-CREATE INDEX outage_problem ON monitoring.outage (problem_id)
+CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
 
 -- next
 
@@ -888,11 +889,11 @@ CREATE TABLE orders.product_order (
 
 -- next
 
-CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
+CREATE INDEX order_account ON orders.product_order (account_id, created_at)
 
 -- next
 
-CREATE INDEX order_account ON orders.product_order (account_id, created_at)
+CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
 
 -- next
 

@@ -22,6 +22,7 @@ from turnup.contracts.billing import InvoicesPosted
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import NotFound
 from turnup.kernel.ids import RunId, derived_id
+from turnup.runtime import metrics
 
 DRAFT_SHARD = "billing.draft_shard"
 NUMBER_RUN = "billing.number_run"
@@ -124,6 +125,7 @@ class BillRuns:
         for account_id in payments.accounts_with_credit(connection, shard.first, shard.last):
             settle(unit, account_id)
         unit.emit(InvoicesPosted(run_id=run_id, shard=n, invoices=draft.invoices.height))
+        metrics.invoices_posted.inc(draft.invoices.height)
         run = self._run(unit, run_id, lock=True)
         if runs.totals(connection, run_id).posted == run.shards:
             runs.set_state(connection, run_id, RunState.DONE, unit.now)

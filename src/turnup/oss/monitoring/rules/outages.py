@@ -14,6 +14,8 @@ from turnup.oss.monitoring.model import Alarm, AlarmKind, Cut, Outage, Policy, P
 
 _AROUND = timedelta(minutes=2)
 """A session that ended so shortly before the first failed poll ended with the failure."""
+_ON_ITS_WAY = timedelta(seconds=5)
+"""So long may a record take from the NAS to us."""
 
 
 def problems_after(
@@ -57,20 +59,28 @@ def cause_text(alarm: Alarm, topology: Topology) -> str:
 def is_hit(cut: Cut, session: Session | None, heard_until: datetime | None, policy: Policy) -> bool:
     """Does the cut fail a service whose latest session is this? `heard_until`: accounting was read by
     then."""
-    if session is not None and session.live and session.last_seen_at > cut.since:
-        return False
+    grace = timedelta(seconds=policy.accounting_grace_s)
+    word = _last_word(cut, session)
     if cut.firm:
-        return True
+        return word is None or (heard_until is not None and heard_until >= word + grace)
     if session is not None and session.ended_at is not None and session.ended_at >= cut.since - _AROUND:
         return True
-    grace = timedelta(seconds=policy.accounting_grace_s)
-    return heard_until is not None and heard_until >= cut.since + grace
+    return heard_until is not None and heard_until >= (word or cut.since) + grace
+
+
+def _last_word(cut: Cut, session: Session | None) -> datetime | None:
+    """When a live session was last heard of after the cut; by our clock, and not what was on its way then."""
+    if session is None or not session.live or session.heard_at <= cut.since + _ON_ITS_WAY:
+        return None
+    return session.heard_at
 
 
 def hit_since(cut: Cut, session: Session | None, last_end: datetime | None) -> datetime:
-    """When the outage began: at the first failed observation, unless the service was back in between."""
-    if last_end is None or last_end <= cut.since:
-        return cut.since
+    """When the outage began: at the first failed observation, unless the service was heard of or back
+    later."""
+    since = _last_word(cut, session) or cut.since
+    if last_end is None or last_end <= since:
+        return since
     again = session.ended_at if session is not None else None
     return max(last_end, again or last_end)
 

@@ -20,8 +20,9 @@ _NAS_WIDE = ("accounting_on", "accounting_off")
 class Sessions:
     """The sessions a batch of records is about, by key; `changed` are those that are different afterwards."""
 
-    def __init__(self, sessions: Mapping[SessionKey, Session]) -> None:
+    def __init__(self, sessions: Mapping[SessionKey, Session], now: datetime) -> None:
         self._known = dict(sessions)
+        self._now = now
         self.changed: dict[SessionKey, Session] = {}
 
     def absorb(self, record: AccountingRecord, service_id: ServiceId | None) -> None:
@@ -32,10 +33,10 @@ class Sessions:
             return
         known = self._known.get((record.nas, record.session_id))
         fresh = known is None
-        session = opened(record, service_id) if known is None else known
+        session = opened(record, service_id, self._now) if known is None else known
         if session.service_id is None and service_id is not None:
             session = replace(session, service_id=service_id)
-        session = advanced(session, record)
+        session = advanced(session, record, self._now)
         self._put(session)
         if fresh and session.live:
             self._one_session_a_user(session)
@@ -55,9 +56,14 @@ class Sessions:
     def _close_all(self, record: AccountingRecord) -> None:
         """The NAS started or went down: none of its earlier sessions lives. After a power cut nobody knows
         when they ended; the last sign of life is what is proved. Usage counted so far is kept."""
+        orderly = record.status == "accounting_off"
         for session in list(self._known.values()):
-            if session.nas == record.nas and session.live and session.last_seen_at <= record.event_at:
-                at = record.event_at if record.status == "accounting_off" else session.last_seen_at
+            # NAS clocks tell seconds: one that started in the second of Accounting-On came after it
+            before = session.started_at < record.event_at or (
+                orderly and session.started_at == record.event_at
+            )
+            if session.nas == record.nas and session.live and before:
+                at = record.event_at if orderly else session.last_seen_at
                 self._put(ended(session, at, NAS_RESTARTED, dead_by=record.event_at))
 
     def _put(self, session: Session) -> None:
@@ -66,7 +72,7 @@ class Sessions:
         self._known[session.key] = session
 
 
-def opened(record: AccountingRecord, service_id: ServiceId | None) -> Session:
+def opened(record: AccountingRecord, service_id: ServiceId | None, now: datetime) -> Session:
     """A session first heard of by this record, which need not be its Start."""
     started_at = record.event_at - timedelta(seconds=record.session_time_s)
     return Session(
@@ -76,14 +82,16 @@ def opened(record: AccountingRecord, service_id: ServiceId | None) -> Session:
         service_id=service_id,
         started_at=started_at,
         last_seen_at=started_at,
+        heard_at=now,
     )
 
 
-def advanced(session: Session, record: AccountingRecord) -> Session:
+def advanced(session: Session, record: AccountingRecord, now: datetime) -> Session:
     """The session after one more record of its own."""
     session = replace(
         session,
         last_seen_at=max(session.last_seen_at, record.event_at),
+        heard_at=now if record.event_at > session.last_seen_at else session.heard_at,
         upload=max(session.upload, record.input_octets),
         download=max(session.download, record.output_octets),
         framed_ipv4=record.framed_ipv4 or session.framed_ipv4,

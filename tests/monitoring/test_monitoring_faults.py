@@ -182,7 +182,7 @@ def test_repeats_are_one_alarm_and_the_end_clears_it():
 CUT = Cut(element_id=element_id("olt1"), port=None, alarm_id=alarm("olt1").id, since=NOON, firm=False)
 LIVE = Session(
     nas="bng1", session_id="a", username="s1@isp", service_id=service_id(1),
-    started_at=NOON - timedelta(hours=1), last_seen_at=NOON - SECOND,
+    started_at=NOON - timedelta(hours=1), last_seen_at=NOON - SECOND, heard_at=NOON - SECOND,
 )  # fmt: skip
 POLICY = Policy(accounting_grace_s=30)
 
@@ -192,9 +192,17 @@ def test_accounting_is_the_witness():
     assert not outages.is_hit(CUT, LIVE, NOON + SECOND, POLICY), "too early to say"
     assert outages.is_hit(CUT, LIVE, later, POLICY), "silent for the grace period"
     assert not outages.is_hit(CUT, LIVE, None, POLICY), "accounting was never read"
-    speaks = replace(LIVE, last_seen_at=NOON + SECOND)
+    speaks = replace(LIVE, heard_at=NOON + 10 * SECOND)
+    firm = replace(CUT, firm=True)
     assert not outages.is_hit(CUT, speaks, later, POLICY)
-    assert not outages.is_hit(replace(CUT, firm=True), speaks, later, POLICY)
+    assert not outages.is_hit(firm, speaks, later, POLICY)
+    assert outages.is_hit(CUT, speaks, NOON + 40 * SECOND, POLICY), "it spoke no more"
+    assert outages.is_hit(firm, speaks, NOON + 40 * SECOND, POLICY)
+    assert outages.hit_since(CUT, speaks, None) == NOON + 10 * SECOND
+    on_its_way = replace(LIVE, heard_at=NOON + 2 * SECOND)
+    assert outages.is_hit(firm, on_its_way, later, POLICY)
+    ahead = replace(LIVE, last_seen_at=NOON + timedelta(hours=1))
+    assert outages.is_hit(firm, ahead, later, POLICY), "the NAS's clock is wrong"
     assert outages.is_hit(replace(CUT, firm=True), LIVE, None, POLICY)
     lost = replace(LIVE, ended_at=NOON - SECOND, cause="Lost-Carrier")
     assert outages.is_hit(CUT, lost, None, POLICY)

@@ -43,7 +43,7 @@ def fed(batches, service=SERVICE):
     """All events of feeding these batches, telling after each, and the sessions in the end."""
     known, events = {}, []
     for batch in batches:
-        sessions = Sessions(known)
+        sessions = Sessions(known, NOON)
         for each in batch:
             sessions.absorb(each, service)
         for key, session in sessions.changed.items():
@@ -93,7 +93,7 @@ def test_whatever_arrives_in_whatever_order_the_highest_counter_is_billed(packet
 @given(lives(), st.data())
 def test_feeding_everything_again_tells_nothing(packets, data):
     _, known = fed(cut(packets, data))
-    sessions = Sessions(known)
+    sessions = Sessions(known, NOON)
     for each in data.draw(st.permutations(packets)):
         sessions.absorb(each, SERVICE)
     assert sessions.changed == {}
@@ -129,6 +129,12 @@ def test_accounting_on_ends_what_was_before_it_only():
     )
     assert (known[("bng1", "a")].ended_at, known[("bng1", "a")].upload) == (NOON + timedelta(seconds=60), 5)
     assert known[("bng1", "b")].live
+
+
+def test_a_session_of_the_same_second_as_accounting_on_came_after_it():
+    on = record("accounting_on", 100, session="boot-2", username="")
+    _, known = fed([[record("start", 0)], [record("start", 100, session="b", start=100), on]])
+    assert not known[("bng1", "a")].live and known[("bng1", "b")].live
 
 
 def test_accounting_off_ends_at_its_own_instant():

@@ -226,8 +226,8 @@ def test_sessions_that_go_on_speaking_are_not_out(monitoring, accounting, probe,
     polls()
     probe.silent = {"olt1"}
     failed_at = polls(3)
-    accounting.add("interim", runtime.clock.now(), session="s1", time_s=60)
-    for _ in range(8):
+    for n in range(1, 9):
+        accounting.add("interim", runtime.clock.now(), session="s1", time_s=60 + n)
         monitoring.take_accounting()
         polls()
     assert runtime.clock.now() > failed_at + timedelta(seconds=40)
