@@ -176,12 +176,19 @@ def worker(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Durable]:
     durable.stop(drain_s=0)
 
 
+def cancel_open(world: World) -> None:
+    """Somebody cancels the order that is being worked on."""
+    [order_id] = [order.id for order in world.orders.orders() if order.state == "inProgress"]
+    world.act(world.orders.cancel, order_id, "changed my mind")
+
+
 def settled(world: World, order_id: OrderId, *states: str) -> str:
     deadline = time.monotonic() + 60
-    while world.state(order_id) not in states:
-        assert time.monotonic() < deadline, f"order is {world.state(order_id)}, not {states}"
+    while (state := world.state(order_id)) not in states:
+        assert time.monotonic() < deadline, f"order is {state}, not {states}"
+        assert state != "held", world.orders.fallout()
         time.sleep(0.02)
-    return world.state(order_id)
+    return state
 
 
 @pytest.mark.usefixtures("worker")
@@ -249,9 +256,7 @@ def test_a_skipped_step_completes_and_an_edit_goes_in(world: World) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_a_cancel_while_the_network_works_undoes_everything(world: World) -> None:
-    world.network.meanwhile = lambda: world.act(
-        world.orders.cancel, world.orders.orders()[0].id, "changed my mind"
-    )
+    world.network.meanwhile = lambda: cancel_open(world)
     order_id = world.submit(add())
     settled(world, order_id, "cancelled")
     deliver_events(world.runtime, world.components)
@@ -308,9 +313,7 @@ def test_a_cancel_that_comes_after_the_service_ended_is_too_late(world: World) -
     settled(world, world.submit(add()), "completed")
     settled(world, world.submit(add()), "completed")
     second, first = world.orders.products()
-    world.network.meanwhile = lambda: world.act(
-        world.orders.cancel, world.orders.orders()[0].id, "changed my mind"
-    )
+    world.network.meanwhile = lambda: cancel_open(world)
     order_id = world.submit(
         NewOrderItem(action=ItemAction.DELETE, product_id=first.id), modify(second.id, "fibre-300")
     )

@@ -139,6 +139,8 @@ class InvoicesPosted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentReceived(Event):
+    """Money came in and was booked."""
+
     aggregate: ClassVar[str] = "account_id"
     account_id: AccountId
     payment_id: PaymentId
@@ -164,6 +166,8 @@ class DunningStepReached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageCredited(Event):
+    """An outage credit was granted for a service; it is on the next invoice."""
+
     aggregate: ClassVar[str] = "account_id"
     account_id: AccountId
     service_id: ServiceId

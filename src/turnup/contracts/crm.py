@@ -133,6 +133,8 @@ class Commands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerCreated(Event):
+    """A party became a customer."""
+
     aggregate: ClassVar[str] = "customer_id"
     customer_id: CustomerId
     legal_entity_id: LegalEntityId

@@ -172,6 +172,8 @@ class Commands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquipmentIdentified(Event):
+    """The serial of the subscriber's ONT became known."""
+
     aggregate: ClassVar[str] = "service_id"
     service_id: ServiceId
     ont_serial: str

@@ -124,6 +124,8 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted(Event):
+    """A subscriber's RADIUS session began."""
+
     aggregate: ClassVar[str] = "service_id"
     service_id: ServiceId
     nas: str
@@ -133,6 +135,8 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded(Event):
+    """A RADIUS session ended, or went silent for too long."""
+
     aggregate: ClassVar[str] = "service_id"
     service_id: ServiceId
     nas: str
@@ -167,6 +171,8 @@ class ServiceOutageStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOutageEnded(Event):
+    """The service works again; `started_at` is when its outage began."""
+
     aggregate: ClassVar[str] = "service_id"
     service_id: ServiceId
     problem_id: ProblemId

@@ -220,6 +220,8 @@ class Commands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStateChanged(Event):
+    """An order reached another TMF622 state."""
+
     aggregate: ClassVar[str] = "order_id"
     order_id: OrderId
     account_id: AccountId

@@ -131,7 +131,11 @@ def pay(
 
 
 @app.command("pay-file")
-def pay_file(file: Path, currency: str = "EUR", as_json: AsJson = False) -> None:
+def pay_file(
+    file: Path,
+    currency: Annotated[str, typer.Option(help="Currency (ISO 4217) of the file.")] = "EUR",
+    as_json: AsJson = False,
+) -> None:
     """Take over a payment file (CSV: date, reference, amount); unmatched lines are kept with their reason."""
     with house() as assembled, assembled.runtime.unit("billing", actor()) as unit:
         report = assembled.billing.import_payments(unit, file.name, file.read_bytes(), currency)

@@ -38,8 +38,8 @@ def elements(as_json: AsJson = False) -> None:
 @app.command("credentials")
 def credentials(
     element: str,
-    username: Annotated[str, typer.Option(prompt=True)],
-    password: Annotated[str, typer.Option(prompt=True, hide_input=True)],
+    username: Annotated[str, typer.Option(prompt=True, help="User name on the element.")],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, help="Asked for where left out.")],
     host_key: Annotated[str | None, typer.Option(help="SSH host key, as in known_hosts.")] = None,
 ) -> None:
     """Set an element's credentials; they are stored encrypted and never shown."""

@@ -169,7 +169,10 @@ def clock_show(as_json: AsJson = False) -> None:
 
 
 @clock_app.command("advance")
-def clock_advance(days: float = 0, hours: float = 0) -> None:
+def clock_advance(
+    days: Annotated[float, typer.Option(help="Days to move forward.")] = 0,
+    hours: Annotated[float, typer.Option(help="Hours to move forward.")] = 0,
+) -> None:
     """Move time forward; only with the setting simulated_clock."""
     with house() as assembled:
         assembled.runtime.clock.advance(timedelta(days=days, hours=hours))

@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from turnup.app.cli import bill, config, data, installation, order, output
@@ -23,22 +22,14 @@ config.register(app)
 
 
 def main() -> None:
-    as_json = "--json" in sys.argv
+    """Typer ends the process itself: 0 when done, 2 with usage for a wrong call; the rest are our errors."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        app()
     except KeyboardInterrupt:
         sys.exit(130)
     except TurnupError as error:
-        output.fail(error, as_json=as_json)
+        output.fail(error, as_json="--json" in sys.argv)
         sys.exit(1 if error.status >= 500 else 2)
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

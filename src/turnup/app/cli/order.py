@@ -108,7 +108,7 @@ def show_order(number: str, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_orders(
     state: Annotated[OrderState | None, typer.Option(help="Only these.")] = None,
-    limit: int = 50,
+    limit: Annotated[int, typer.Option(help="Orders to show, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest orders."""
@@ -125,7 +125,10 @@ def list_orders(
 
 
 @app.command("cancel")
-def cancel(number: str, reason: str = "cancelled by staff") -> None:
+def cancel(
+    number: str,
+    reason: Annotated[str, typer.Option(help="Why; kept with the order.")] = "cancelled by staff",
+) -> None:
     """Cancel an order in flight; what was done is undone on the network."""
     with house() as assembled:
         view = _by_number(assembled, number)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 
 from turnup.contracts import inventory
 from turnup.contracts.configuration import (
@@ -148,7 +149,12 @@ class Configuration:
         with self._runtime.unit("configuration", lease.holder) as unit:
             store.give_lease_back(unit.connection, lease, unit.now if changed else None)
 
-    def keep_backup(self, element_id: ElementId, text: str, sha256: str, cause: str) -> BackupView:
+    def now(self) -> datetime:
+        return self._runtime.clock.now()
+
+    def keep_backup(
+        self, element_id: ElementId, text: str, sha256: str, cause: str, as_of: datetime
+    ) -> BackupView:
         """A new revision only if the text differs from the last one."""
         with self._runtime.unit("configuration", "backup") as unit:
             last = store.last_backup(unit.connection, element_id)
@@ -156,7 +162,7 @@ class Configuration:
                 revision = 1 if last is None else last.revision + 1
                 last = Backup(element_id, revision, unit.now, sha256, cause, text)
                 store.add_backup(unit.connection, last)
-            store.note_backed_up(unit.connection, element_id, unit.now)
+            store.note_backed_up(unit.connection, element_id, as_of)
         return BackupView(
             element_id=element_id,
             revision=last.revision,

@@ -206,10 +206,11 @@ class ApplyPath:
     def backup(self, element_id: ElementId, cause: str) -> BackupView:
         refuse_in_transaction("configuration.backup")
         element, credentials = self._speak_to(element_id)
+        as_of = self._configuration.now()  # what changes while we read is not in it for sure
         raw = self._configuration.driver(element).running_config(element, credentials, deadline_s=30.0)
         text = rules.mask_secrets(raw)
         return self._configuration.keep_backup(
-            element_id, text, hashlib.sha256(text.encode()).hexdigest(), cause
+            element_id, text, hashlib.sha256(text.encode()).hexdigest(), cause, as_of
         )
 
     def backup_changed(self) -> int:
