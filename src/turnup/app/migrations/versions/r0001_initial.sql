@@ -721,7 +721,7 @@ CREATE TABLE monitoring.session (
 
 -- next
 
-CREATE INDEX session_service ON monitoring.session (service_id, started_at)
+CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
 
 -- next
 
@@ -729,11 +729,11 @@ CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
 
 -- next
 
-CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
+CREATE INDEX session_nobody ON monitoring.session (username) WHERE service_id IS NULL
 
 -- next
 
-CREATE INDEX session_nobody ON monitoring.session (username) WHERE service_id IS NULL
+CREATE INDEX session_service ON monitoring.session (service_id, started_at)
 
 -- next
 
@@ -823,11 +823,11 @@ CREATE TABLE monitoring.outage (
 
 -- next
 
-CREATE INDEX outage_problem ON monitoring.outage (problem_id)
+CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
 
 -- next
 
-CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
+CREATE INDEX outage_problem ON monitoring.outage (problem_id)
 
 -- next
 
@@ -889,11 +889,11 @@ CREATE TABLE orders.product_order (
 
 -- next
 
-CREATE INDEX order_account ON orders.product_order (account_id, created_at)
+CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
 
 -- next
 
-CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
+CREATE INDEX order_account ON orders.product_order (account_id, created_at)
 
 -- next
 
@@ -941,11 +941,11 @@ CREATE TABLE orders.item (
 
 -- next
 
-CREATE UNIQUE INDEX item_open_product ON orders.item (product_id) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
+CREATE INDEX item_order ON orders.item (order_id, n)
 
 -- next
 
-CREATE INDEX item_order ON orders.item (order_id, n)
+CREATE UNIQUE INDEX item_open_product ON orders.item (product_id) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
 
 -- next
 
@@ -1001,11 +1001,11 @@ CREATE TABLE orders.task (
 
 -- next
 
-CREATE INDEX task_order ON orders.task (order_id)
+CREATE INDEX task_open ON orders.task (order_id) WHERE state = 'open'
 
 -- next
 
-CREATE INDEX task_open ON orders.task (order_id) WHERE state = 'open'
+CREATE INDEX task_order ON orders.task (order_id)
 
 -- next
 
@@ -1367,15 +1367,15 @@ CREATE TABLE billing.invoice (
 
 -- next
 
-CREATE INDEX invoice_credit ON billing.invoice (account_id) WHERE open_minor < 0
-
--- next
-
 CREATE INDEX invoice_due ON billing.invoice (due_date) WHERE open_minor > 0
 
 -- next
 
 CREATE INDEX invoice_by_account ON billing.invoice (account_id, invoice_date)
+
+-- next
+
+CREATE INDEX invoice_credit ON billing.invoice (account_id) WHERE open_minor < 0
 
 -- next
 
