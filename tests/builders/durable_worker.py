@@ -43,7 +43,6 @@ def runtime_for(url):
         clock,
         workflows=[Workflow(name=WORKFLOW, function=work, queue="orders")],
         queues=[QueueSpec(name="orders", poll_ms=20, worker_concurrency=4)],
-        lease_s=2.0,
     )
     runtime.attach(durable)
     return runtime
@@ -51,7 +50,7 @@ def runtime_for(url):
 
 def main():
     runtime = runtime_for(sys.argv[1])
-    runtime.durable.launch(f"worker-{new_id()}", pool_size=5, threads=8)
+    runtime.durable.launch(f"worker-{new_id()}", pool_size=5, threads=8, lease_s=2.0)
     while True:
         time.sleep(1)
 

@@ -267,7 +267,7 @@ def test_three_hundred_subscribers_come_online_together(line, lab, aaa_database)
     lab.client.tamper(device="olt1", lines=services)
     lab.client.tamper(device="bng1", lines=subscribers)
     lab.client.plug_many(cpes=cpes)
-    lab.client.wait_for(lambda client: client.status()["cpes"] == {"online": count}, timeout_s=30)
+    lab.client.wait_for(lambda client: client.status()["cpes"] == {"online": count}, timeout_s=120)
     line.until_accounted("start", count)
     assert len(set(line.accounting("host(framed_ipv4)"))) >= count
 

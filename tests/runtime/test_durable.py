@@ -1,5 +1,5 @@
-"""Durable workflows on a real worker process: enqueued with their cause, once per key, taken over when a worker
-dies or sleeps. Each worker is a process of its own, because only a process can be killed."""
+"""Durable workflows on a real worker process: enqueued with their cause, once per key, taken over when a
+worker dies or sleeps. Each worker is a process of its own, because only a process can be killed."""
 
 import os
 import signal

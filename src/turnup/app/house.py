@@ -26,6 +26,7 @@ from turnup.integration.mediation.service import Mediation
 from turnup.integration.mediation.workflows import Importer
 from turnup.integration.reconciliation import component as reconciliation_component
 from turnup.integration.reconciliation.workflows import Reconciler
+from turnup.kernel.ids import new_id
 from turnup.oss.configuration import component as configuration_component
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import ApplyPath
@@ -101,7 +102,10 @@ def schemas() -> list[Schema]:
 def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     """Wire everything; touches neither database nor network yet."""
     database = Database(
-        engine.url, pool_size=settings.database_pool_size, application_name=f"turnup-{process}"
+        engine.url,
+        pool_size=settings.database_pool_size,
+        application_name=f"{process}-{new_id()}",
+        idle_in_transaction_s=2 * settings.lease_seconds,
     )
     clock = SharedClock(database.engine, simulated=settings.simulated_clock)
     runtime = Runtime(database, clock, settings)

@@ -9,7 +9,6 @@ import structlog
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
 from turnup.app.observation import observe, publish_metrics
-from turnup.kernel.ids import new_id
 from turnup.runtime.component import Tick
 from turnup.runtime.events import EventPump
 from turnup.runtime.settings import Settings
@@ -59,12 +58,15 @@ class Worker:
         self._house = house
         self._pump = EventPump(house.database.engine.begin, house.consumers())
         self._ticks = Ticks(house, WORKER)
-        self.id = f"worker-{new_id()}"
+        self.id = house.database.application_name
 
     def start(self) -> None:
         settings = self._house.settings
         self._house.durable.launch(
-            self.id, pool_size=settings.database_pool_size, threads=settings.worker_concurrency * 2 + 8
+            self.id,
+            pool_size=settings.database_pool_size,
+            threads=settings.worker_concurrency * 2 + 8,
+            lease_s=settings.lease_seconds,
         )
         self._pump.start()
         self._ticks.start()

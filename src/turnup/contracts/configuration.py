@@ -155,6 +155,11 @@ class Reads(Protocol):
         ...
 
     def intended_of(self, service_id: ServiceId) -> Mapping[ElementId, Fragment]: ...
+    def concerned(self, service_id: ServiceId) -> Sequence[ElementId]:
+        """Every element that should hold something for this service, or has ever been meant to: what was
+        withdrawn may still be there, as long as nobody has read it back."""
+        ...
+
     def actual(
         self, element_id: ElementId, services: Sequence[ServiceId] | None = None, *, deadline_s: float = 10.0
     ) -> Mapping[ServiceId, Fragment]:

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from turnup.kernel.clock import Clock
+from turnup.runtime import faultpoint
 from turnup.runtime.unit_of_work import Enqueue, UnitOfWork
 
-_IDLE_IN_TRANSACTION_MS = 30_000
+_IDLE_IN_TRANSACTION_S = 30.0
 """A stopped process must not keep its row locks: PostgreSQL ends its session after this long."""
 
 _in_transaction: ContextVar[str | None] = ContextVar("turnup_in_transaction", default=None)
@@ -39,8 +40,16 @@ def role_of(component: str) -> str:
 class Database:
     """An engine with Turnup's ways of opening transactions on it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, application_name: str = "turnup") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        application_name: str = "turnup",
+        idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S,
+    ) -> None:
         self.url = url
+        self.application_name = application_name
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,
@@ -48,7 +57,7 @@ class Database:
             pool_pre_ping=False,
             connect_args={
                 "application_name": application_name,
-                "options": f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+                "options": f"-c idle_in_transaction_session_timeout={int(idle_in_transaction_s * 1000)}"
                 " -c timezone=UTC",
             },
         )
@@ -60,6 +69,8 @@ class Database:
             unit = UnitOfWork(connection, component, now=clock.now(), actor=actor, enqueue=enqueue)
             yield unit
             unit.flush()
+            faultpoint.reach(f"unit.{component}.flushed")
+        faultpoint.reach(f"unit.{component}.committed")
 
     @contextmanager
     def unit_on(

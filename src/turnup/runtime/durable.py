@@ -36,8 +36,9 @@ exceptions lets these pass."""
 
 _APPLICATION = "turnup"
 _HEARTBEAT_S = 2.0
-LEASE_S = 10.0
-"""A worker that has not been heard of for this long has lost its work to the others."""
+LEASE_S = 15.0
+"""A worker that has not been heard of for this long has lost its work to the others, unless the settings say
+otherwise (`lease_seconds`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +98,11 @@ class Run:
             return result
 
         with telemetry.continue_trace(self._traceparent, f"{self._name}.{name}"):
-            return self._durable.datasource.run_tx_step(
+            done = self._durable.datasource.run_tx_step(
                 {"name": name, "isolation_level": "READ COMMITTED"}, body
             )
+        faultpoint.reach(f"{self._name}.{name}.done")
+        return done
 
     def world(
         self,
@@ -117,7 +120,9 @@ class Run:
             return result
 
         with telemetry.continue_trace(self._traceparent, f"{self._name}.{name}"):
-            return DBOS.run_step({"name": name, "retries_allowed": False}, body)
+            done = DBOS.run_step({"name": name, "retries_allowed": False}, body)
+        faultpoint.reach(f"{self._name}.{name}.done")
+        return done
 
     def sleep(self, seconds: float) -> None:
         """A durable pause, in machine time."""
@@ -168,7 +173,7 @@ class Durable:
             self.datasource.sql_session(), component, clock=self._clock, actor=actor, enqueue=self.enqueue
         )
 
-    def launch(self, worker_id: str, *, pool_size: int, threads: int) -> None:
+    def launch(self, worker_id: str, *, pool_size: int, threads: int, lease_s: float = LEASE_S) -> None:
         """Become a worker: register workflows, recover, listen on queues. Before any event loop starts."""
         config: DBOSConfig = {
             "name": _APPLICATION,
@@ -188,7 +193,7 @@ class Durable:
         self._datasource = SQLAlchemyDatasource.create(
             _dbos_url(self._database.url), engine=self._database.engine
         )
-        self._lease = _WorkerLease(self._database, worker_id, self.version())
+        self._lease = _WorkerLease(self._database, worker_id, self.version(), lease_s)
         self._lease.take()
         dbos.launch()
         for queue in self._queues:
@@ -242,11 +247,12 @@ def migrate(url: str) -> None:
 class _WorkerLease(threading.Thread):
     """Heartbeats this worker, takes over expired ones, ends the process when its own lease is gone."""
 
-    def __init__(self, database: Database, worker_id: str, version: str) -> None:
+    def __init__(self, database: Database, worker_id: str, version: str, lease_s: float) -> None:
         super().__init__(name="worker-lease", daemon=True)
         self._database = database
         self._worker_id = worker_id
         self._version = version
+        self._lease_s = lease_s
         self._stopping = threading.Event()
 
     def take(self) -> None:
@@ -258,7 +264,7 @@ class _WorkerLease(threading.Thread):
             )
 
     def run(self) -> None:
-        while not self._stopping.wait(_HEARTBEAT_S):
+        while not self._stopping.wait(min(_HEARTBEAT_S, self._lease_s / 5)):
             try:
                 if not self._beat():
                     log.critical("worker_lease_lost", worker=self._worker_id)
@@ -295,7 +301,14 @@ class _WorkerLease(threading.Thread):
                 text("""UPDATE runtime.worker SET taken_over_by = :id
                         WHERE taken_over_by IS NULL AND stopped_at IS NULL AND worker_id <> :id
                           AND heartbeat_at < clock_timestamp() - make_interval(secs => :lease)"""),
-                {"id": self._worker_id, "lease": LEASE_S},
+                {"id": self._worker_id, "lease": self._lease_s},
+            )
+            # A stopped worker keeps its row locks as long as its sessions live: end them (application_name
+            # is the worker's id), so that its work can go on at once and a commit of its cannot come late.
+            connection.execute(
+                text("""SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+                        JOIN runtime.worker w ON w.worker_id = a.application_name
+                        WHERE w.taken_over_by IS NOT NULL"""),
             )
             rows = connection.execute(
                 text("""SELECT DISTINCT w.worker_id FROM runtime.worker w

@@ -21,7 +21,12 @@ _GONE_WITHOUT_A_WORD = {
 }
 """A server that vanished must not hold a caller long: only a living one enforces the deadline."""
 
-_DEADLINE: LiteralString = "SELECT set_config('statement_timeout', %s, true)"
+_DEADLINE: LiteralString = (
+    "SELECT set_config('statement_timeout', %(ms)s, true),"
+    " set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true)"
+)
+_IDLE_MS = 3_000
+"""A stopped process must not keep its row locks: those who come after it wait for them."""
 
 
 def libpq_url(url: str) -> str:
@@ -60,7 +65,8 @@ class AaaDatabase:
             self._opened = True
         try:
             with self._pool.connection(timeout=deadline_s) as connection:
-                connection.execute(_DEADLINE, (str(max(1, int(deadline_s * 1000))),))
+                ms = max(1, int(deadline_s * 1000))
+                connection.execute(_DEADLINE, {"ms": str(ms), "idle_ms": str(min(ms, _IDLE_MS))})
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise Unavailable(f"the AAA database does not answer: {_plain(error)}") from error

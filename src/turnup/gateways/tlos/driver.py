@@ -20,7 +20,8 @@ from turnup.kernel.errors import Unavailable
 from turnup.kernel.ids import ElementId, ServiceId, derived_id
 
 _ERROR = "% Error: "
-_TRANSIENT = ("configuration locked by", "internal error during commit")
+_UNCERTAIN = "internal error during commit"
+_TRANSIENT = ("configuration locked by", _UNCERTAIN)
 _SAVE_TRIES = 3
 
 
@@ -142,7 +143,8 @@ class TlosDriver:
         committed = "commit complete" in answer.stdout
         error = _error_in(answer)
         if error is not None and not committed:
-            self._unsaved.discard(element.id)
+            if _UNCERTAIN not in error:  # then something may have taken effect, all the same
+                self._unsaved.discard(element.id)
             raise _refusal(element, error)
         if answer.status is None or not committed:
             raise Unavailable(f"{element.code} did not acknowledge the commit; its outcome is unknown")

@@ -73,6 +73,10 @@ class Configuration:
             element_id: intent.fragment for element_id, intent in found.items() if intent.fragment is not None
         }
 
+    def concerned(self, service_id: ServiceId) -> Sequence[ElementId]:
+        with self._runtime.snapshot("configuration") as connection:
+            return sorted(store.intents_of(connection, service_id))
+
     def actual(
         self, element_id: ElementId, services: Sequence[ServiceId] | None = None, *, deadline_s: float = 10.0
     ) -> Mapping[ServiceId, Fragment]:

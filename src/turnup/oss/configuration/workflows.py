@@ -144,6 +144,11 @@ class ApplyPath:
                 if rules.outdated(intent, actual.get(service)):
                     raise StaleGeneration(f"{element.code} holds a newer generation of {service}")
             changes = rules.changes(intents, rules.differences(intents, actual))
+            if not changes:
+                # "All is done already" rests on one read, and a read may be stale: ask again.
+                with watch, telemetry.span("element.verify", element=element.code):
+                    actual = driver.read(element, credentials, services, deadline_s=deadline_s)
+                changes = rules.changes(intents, rules.differences(intents, actual))
             if changes:
                 faultpoint.reach(f"element.{element.role}.before_apply")
                 with watch, telemetry.span("element.apply", element=element.code, changes=len(changes)):

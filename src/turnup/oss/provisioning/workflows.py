@@ -95,7 +95,8 @@ class NetworkRealiser:
                 field="elements",
                 remedy="add one to the network document and reserve again",
             )
-        before = self._intended.intended_of(service.id)
+        # the withdrawn included: a former attempt may have got no further than the books
+        before = self._intended.concerned(service.id)
         with self._runtime.unit("configuration", _ACTOR) as unit:
             for element_id, fragment in by_element.items():
                 self._intents.intend(unit, element_id, fragment)
