@@ -4,23 +4,48 @@ A child that dies is started again, after a pause that grows; embedded PostgreSQ
 stops the parent stops them all, in order: the API first, so that nothing new comes in.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+
+from turnup.kernel.errors import Conflict
 
 log = structlog.get_logger(__name__)
 
 ORDER = ("collector", "worker", "server")
 _STEADY_S = 30.0
 _PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+
+
+@contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """One `turnup up` per data directory: raises Conflict naming the process that is there already. The lock
+    is the kernel's, so that it goes with its holder, however that ends."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Conflict(
+                f"`turnup up` runs here already, as process {file.read().strip() or 'unknown'}",
+                field="data_dir",
+                remedy="use it (other commands attach by themselves), stop it, or set TURNUP_DATA_DIR",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 @dataclass(slots=True)

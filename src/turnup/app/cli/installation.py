@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +16,12 @@ from turnup.app.cli.session import actor, house
 from turnup.app.demo.story import run_demo
 from turnup.app.engine import start_engine
 from turnup.app.migrate import migrate as migrate_engine
-from turnup.app.processes import Processes
+from turnup.app.processes import Processes, only_one
 from turnup.app.server import serve
 from turnup.app.worker import run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.runtime import auth, events
-from turnup.runtime.settings import load_settings
+from turnup.runtime.settings import Settings, load_settings
 
 token_app = typer.Typer(help="API tokens: who may call, and what.", no_args_is_help=True)
 clock_app = typer.Typer(help="The clock of a rehearsal installation.", no_args_is_help=True)
@@ -45,17 +46,22 @@ def up() -> None:
     A second `turnup up` on the same data directory is refused and says who holds it.
     """
     settings = load_settings()
-    engine = start_engine(settings, until_pid=os.getpid())
-    if migrate_engine(engine):
-        console.print("database laid out")
-    processes = Processes({"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log")
-    processes.start()
+    with only_one(settings.data_dir):
+        engine = start_engine(settings, until_pid=os.getpid())
+        if migrate_engine(engine):
+            console.print("database laid out")
+        processes = Processes({"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log")
+        processes.start()
+        _stay_up(settings)
+        processes.stop()
+
+
+def _stay_up(settings: Settings) -> None:
     console.print(
         f"API at http://{settings.http_host}:{settings.http_port}/docs, logs in {settings.data_dir}/log"
     )
     console.print("make a token with `turnup token create NAME --scope '*'`")
     _until_signalled()
-    processes.stop()
 
 
 def _until_signalled() -> None:
@@ -120,7 +126,7 @@ def bench(name: str) -> None:
         raise NotFound(
             "benchmarks run from a source checkout", field="name", remedy="clone the repository, then repeat"
         )
-    os.execvp("python3", ["python3", "-m", f"benchmarks.{name}", "--json", "-"])
+    os.execv(sys.executable, [sys.executable, "-m", f"benchmarks.{name}", "--json", "-"])
 
 
 @token_app.command("create")

@@ -242,7 +242,7 @@ def _order(view: OrderView) -> dict[str, Any]:
                 "action": item.action.value,
                 "state": item.state.value,
                 "quantity": 1,
-                "productOffering": {"id": item.offering_code, "@type": "ProductOfferingRef"},
+                **_offering_ref(item.offering_code),
                 "product": {"id": str(item.product_id), "@type": "ProductRef"},
                 "service": {"id": str(item.service_id)},
             }
@@ -284,6 +284,10 @@ def _order(view: OrderView) -> dict[str, Any]:
             }
         ]
     return body
+
+
+def _offering_ref(code: str | None) -> dict[str, Any]:
+    return {} if code is None else {"productOffering": {"id": code, "@type": "ProductOfferingRef"}}
 
 
 def _product(view: ProductView) -> dict[str, Any]:

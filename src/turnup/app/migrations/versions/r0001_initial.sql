@@ -19,11 +19,11 @@ CREATE TABLE runtime.event (
 
 -- next
 
-CREATE UNIQUE INDEX event_position ON runtime.event (position) WHERE position IS NOT NULL
+CREATE INDEX event_unsequenced ON runtime.event (event_id) WHERE position IS NULL
 
 -- next
 
-CREATE INDEX event_unsequenced ON runtime.event (event_id) WHERE position IS NULL
+CREATE UNIQUE INDEX event_position ON runtime.event (position) WHERE position IS NOT NULL
 
 -- next
 
@@ -424,11 +424,11 @@ CREATE INDEX holding_access ON inventory.holding (access_element_id)
 
 -- next
 
-CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
+CREATE INDEX holding_bng ON inventory.holding (bng_element_id)
 
 -- next
 
-CREATE INDEX holding_bng ON inventory.holding (bng_element_id)
+CREATE UNIQUE INDEX holding_circuit ON inventory.holding (circuit_id) WHERE circuit_id IS NOT NULL AND status <> 'released'
 
 -- next
 
@@ -464,11 +464,11 @@ CREATE TABLE inventory.slot (
 
 -- next
 
-CREATE INDEX slot_service ON inventory.slot (service_id) WHERE service_id IS NOT NULL
+CREATE INDEX slot_free ON inventory.slot (pool_id, n) WHERE service_id IS NULL
 
 -- next
 
-CREATE INDEX slot_free ON inventory.slot (pool_id, n) WHERE service_id IS NULL
+CREATE INDEX slot_service ON inventory.slot (service_id) WHERE service_id IS NOT NULL
 
 -- next
 
@@ -651,15 +651,15 @@ CREATE TABLE provisioning.service (
 
 -- next
 
-CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
-
--- next
-
 CREATE INDEX service_account ON provisioning.service (account_id)
 
 -- next
 
 CREATE INDEX service_product ON provisioning.service (product_id)
+
+-- next
+
+CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
 
 -- next
 
@@ -721,11 +721,11 @@ CREATE TABLE monitoring.session (
 
 -- next
 
-CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
+CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
 
 -- next
 
-CREATE INDEX session_live_nas ON monitoring.session (nas) WHERE ended_at IS NULL
+CREATE INDEX session_live_user ON monitoring.session (username) WHERE ended_at IS NULL
 
 -- next
 
@@ -776,11 +776,11 @@ CREATE TABLE monitoring.alarm (
 
 -- next
 
-CREATE UNIQUE INDEX alarm_one_a_condition ON monitoring.alarm (element_id, coalesce(port, ''), kind) WHERE cleared_at IS NULL
+CREATE INDEX alarm_raised ON monitoring.alarm (raised_at)
 
 -- next
 
-CREATE INDEX alarm_raised ON monitoring.alarm (raised_at)
+CREATE UNIQUE INDEX alarm_one_a_condition ON monitoring.alarm (element_id, coalesce(port, ''), kind) WHERE cleared_at IS NULL
 
 -- next
 
@@ -823,11 +823,11 @@ CREATE TABLE monitoring.outage (
 
 -- next
 
-CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
+CREATE INDEX outage_problem ON monitoring.outage (problem_id)
 
 -- next
 
-CREATE INDEX outage_problem ON monitoring.outage (problem_id)
+CREATE UNIQUE INDEX outage_one_at_a_time ON monitoring.outage (service_id) WHERE ended_at IS NULL
 
 -- next
 
@@ -889,11 +889,11 @@ CREATE TABLE orders.product_order (
 
 -- next
 
-CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
+CREATE INDEX order_account ON orders.product_order (account_id, created_at)
 
 -- next
 
-CREATE INDEX order_account ON orders.product_order (account_id, created_at)
+CREATE INDEX order_open ON orders.product_order (requested_start) WHERE state NOT IN ('rejected', 'cancelled', 'completed', 'failed', 'partial')
 
 -- next
 
@@ -1367,15 +1367,15 @@ CREATE TABLE billing.invoice (
 
 -- next
 
-CREATE INDEX invoice_due ON billing.invoice (due_date) WHERE open_minor > 0
-
--- next
-
 CREATE INDEX invoice_by_account ON billing.invoice (account_id, invoice_date)
 
 -- next
 
 CREATE INDEX invoice_credit ON billing.invoice (account_id) WHERE open_minor < 0
+
+-- next
+
+CREATE INDEX invoice_due ON billing.invoice (due_date) WHERE open_minor > 0
 
 -- next
 
@@ -1763,11 +1763,11 @@ CREATE TABLE reconciliation.finding (
 
 -- next
 
-CREATE UNIQUE INDEX finding_open ON reconciliation.finding (kind, service_id, element) WHERE repaired_at IS NULL
+CREATE INDEX finding_found ON reconciliation.finding (found_at)
 
 -- next
 
-CREATE INDEX finding_found ON reconciliation.finding (found_at)
+CREATE UNIQUE INDEX finding_open ON reconciliation.finding (kind, service_id, element) WHERE repaired_at IS NULL
 
 -- next
 
