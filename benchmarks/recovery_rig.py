@@ -227,10 +227,12 @@ class Rig:
         if not self._struck(victim, how):
             verdict.problems.append(f"the point was never reached, the victim ended with {victim.poll()}")
         else:
-            survivor = self.start("worker")
+            survivor, struck = self.start("worker"), time.monotonic()
             if not self._wait(over):
                 verdict.lost.append("it was never finished")
             if how == "stop":
+                # it may have been struck when all was done: others must have taken over before it wakes
+                time.sleep(max(0.0, struck + 2 * LEASE_S - time.monotonic()))
                 self._wake(victim, verdict)
             self._settle(verdict)
             check(verdict)
