@@ -14,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -308,14 +308,16 @@ class Rig:
             time.sleep(0.02)
         return True
 
-    def _client(self, port: int, *, timeout_s: float) -> httpx.Client:
-        client = httpx.Client(
+    @contextmanager
+    def _client(self, port: int, *, timeout_s: float) -> Iterator[httpx.Client]:
+        """A client of the API on this port, once it answers."""
+        with httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             timeout=timeout_s,
             headers={"Authorization": f"Bearer {self._token}"},
-        )
-        self._wait(lambda: _ready(client), patience_s=60)
-        return client
+        ) as client:
+            self._wait(lambda: _ready(client), patience_s=60)
+            yield client
 
     # --- orders -------------------------------------------------------------------------------------------
 
