@@ -204,6 +204,13 @@ class Rig:
         if self._zygote is not None:
             self._zygote.stop()
 
+    def _sentence(self, point: str, how: str) -> dict[str, str]:
+        """Struck once only: a woken process that passes the point again goes on."""
+        return {
+            "TURNUP_KILL_AT" if how == "kill" else "TURNUP_STOP_AT": point,
+            "TURNUP_FAULT_MARK": str(self.stand.data_dir / f"struck-{new_id()}"),
+        }
+
     def _struck(self, victim: "Child", how: str) -> bool:
         """The victim is dead, or stopped."""
         if how == "kill":
@@ -220,7 +227,7 @@ class Rig:
     ) -> Trial:
         """`begin` sets the work going and returns what tells that it is over."""
         started, verdict = time.monotonic(), Verdict()
-        victim = self.start("worker", **_sentence(point, how))
+        victim = self.start("worker", **self._sentence(point, how))
         over = begin()
         survivor = None
         self._wait(lambda: self._struck(victim, how) or victim.poll() is not None)
@@ -251,7 +258,7 @@ class Rig:
         """The API dies on a request; the client repeats it, word for word, to another."""
         started, verdict = time.monotonic(), Verdict()
         port = self.stand.port
-        victim = self.start("server", **_sentence(point, how))
+        victim = self.start("server", **self._sentence(point, how))
         with self._client(port, timeout_s=3.0 if how == "stop" else 30.0) as client:
             try:
                 send(client)
@@ -590,10 +597,6 @@ class Rig:
     def rows(self, query: str, **parameters: object) -> Sequence[Any]:
         with self.stand.house.database.engine.connect() as connection:
             return connection.execute(text(query), parameters).all()
-
-
-def _sentence(point: str, how: str) -> dict[str, str]:
-    return {"TURNUP_KILL_AT" if how == "kill" else "TURNUP_STOP_AT": point}
 
 
 def _compare(what: str, found: Counter[str], wanted: Counter[str], verdict: Verdict) -> None:
