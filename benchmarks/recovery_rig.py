@@ -14,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -204,6 +204,13 @@ class Rig:
         if self._zygote is not None:
             self._zygote.stop()
 
+    def _sentence(self, point: str, how: str) -> dict[str, str]:
+        """Struck once only: a woken process that passes the point again goes on."""
+        return {
+            "TURNUP_KILL_AT" if how == "kill" else "TURNUP_STOP_AT": point,
+            "TURNUP_FAULT_MARK": str(self.stand.data_dir / f"struck-{new_id()}"),
+        }
+
     def _struck(self, victim: "Child", how: str) -> bool:
         """The victim is dead, or stopped."""
         if how == "kill":
@@ -220,17 +227,19 @@ class Rig:
     ) -> Trial:
         """`begin` sets the work going and returns what tells that it is over."""
         started, verdict = time.monotonic(), Verdict()
-        victim = self.start("worker", **_sentence(point, how))
+        victim = self.start("worker", **self._sentence(point, how))
         over = begin()
         survivor = None
         self._wait(lambda: self._struck(victim, how) or victim.poll() is not None)
         if not self._struck(victim, how):
             verdict.problems.append(f"the point was never reached, the victim ended with {victim.poll()}")
         else:
-            survivor = self.start("worker")
+            survivor, struck = self.start("worker"), time.monotonic()
             if not self._wait(over):
                 verdict.lost.append("it was never finished")
             if how == "stop":
+                # it may have been struck when all was done: others must have taken over before it wakes
+                time.sleep(max(0.0, struck + 2 * LEASE_S - time.monotonic()))
                 self._wake(victim, verdict)
             self._settle(verdict)
             check(verdict)
@@ -249,7 +258,7 @@ class Rig:
         """The API dies on a request; the client repeats it, word for word, to another."""
         started, verdict = time.monotonic(), Verdict()
         port = self.stand.port
-        victim = self.start("server", **_sentence(point, how))
+        victim = self.start("server", **self._sentence(point, how))
         with self._client(port, timeout_s=3.0 if how == "stop" else 30.0) as client:
             try:
                 send(client)
@@ -306,14 +315,16 @@ class Rig:
             time.sleep(0.02)
         return True
 
-    def _client(self, port: int, *, timeout_s: float) -> httpx.Client:
-        client = httpx.Client(
+    @contextmanager
+    def _client(self, port: int, *, timeout_s: float) -> Iterator[httpx.Client]:
+        """A client of the API on this port, once it answers."""
+        with httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             timeout=timeout_s,
             headers={"Authorization": f"Bearer {self._token}"},
-        )
-        self._wait(lambda: _ready(client), patience_s=60)
-        return client
+        ) as client:
+            self._wait(lambda: _ready(client), patience_s=60)
+            yield client
 
     # --- orders -------------------------------------------------------------------------------------------
 
@@ -586,10 +597,6 @@ class Rig:
     def rows(self, query: str, **parameters: object) -> Sequence[Any]:
         with self.stand.house.database.engine.connect() as connection:
             return connection.execute(text(query), parameters).all()
-
-
-def _sentence(point: str, how: str) -> dict[str, str]:
-    return {"TURNUP_KILL_AT" if how == "kill" else "TURNUP_STOP_AT": point}
 
 
 def _compare(what: str, found: Counter[str], wanted: Counter[str], verdict: Verdict) -> None:

@@ -9,6 +9,7 @@ that finds itself expired ends at once. Recovery crosses only equal versions of 
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -264,16 +265,24 @@ class _WorkerLease(threading.Thread):
             )
 
     def run(self) -> None:
+        renewed = time.monotonic()  # goes on while the process is stopped
         while not self._stopping.wait(min(_HEARTBEAT_S, self._lease_s / 5)):
             try:
                 if not self._beat():
-                    log.critical("worker_lease_lost", worker=self._worker_id)
-                    os._exit(70)  # another worker has our work; nothing of ours may go on
+                    self._end()
+                renewed = time.monotonic()
                 for expired in self._expired():
                     log.warning("worker_taken_over", expired=expired, by=self._worker_id)
                     DBOS._recover_pending_workflows([expired])
             except Exception:
                 log.exception("worker_heartbeat_failed", worker=self._worker_id)
+                if time.monotonic() - renewed > self._lease_s:
+                    self._end()  # whoever cannot renew it must take it for lost
+
+    def _end(self) -> None:
+        """Another worker has our work; nothing of ours may go on."""
+        log.critical("worker_lease_lost", worker=self._worker_id)
+        os._exit(70)
 
     def give_back(self) -> None:
         self._stopping.set()
@@ -297,18 +306,19 @@ class _WorkerLease(threading.Thread):
         """Workers we just took over, and any taken over before that still have work pending (their rescuer
         may have died in between)."""
         with self._database.engine.begin() as connection:
-            connection.execute(
+            taken = connection.scalars(
                 text("""UPDATE runtime.worker SET taken_over_by = :id
                         WHERE taken_over_by IS NULL AND stopped_at IS NULL AND worker_id <> :id
-                          AND heartbeat_at < clock_timestamp() - make_interval(secs => :lease)"""),
+                          AND heartbeat_at < clock_timestamp() - make_interval(secs => :lease)
+                        RETURNING worker_id"""),
                 {"id": self._worker_id, "lease": self._lease_s},
-            )
+            ).all()
             # A stopped worker keeps its row locks as long as its sessions live: end them (application_name
-            # is the worker's id), so that its work can go on at once and a commit of its cannot come late.
+            # is the worker's id), so that its work can go on at once and none of its commits comes late.
             connection.execute(
-                text("""SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
-                        JOIN runtime.worker w ON w.worker_id = a.application_name
-                        WHERE w.taken_over_by IS NOT NULL"""),
+                text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE application_name = ANY(:taken)"""),
+                {"taken": list(taken)},
             )
             rows = connection.execute(
                 text("""SELECT DISTINCT w.worker_id FROM runtime.worker w

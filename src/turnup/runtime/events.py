@@ -8,6 +8,7 @@ effects in one transaction. An event that cannot be handled parks its aggregate 
 import importlib
 import json
 import pkgutil
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ def event_types() -> Mapping[str, type[Event]]:
     while waiting:
         cls = waiting.pop()
         waiting.extend(cls.__subclasses__())
-        found[event_name(cls)] = cls
+        # A dataclass with slots is made twice; until it is collected, the first draft is a subclass, too.
+        if getattr(sys.modules[cls.__module__], cls.__name__, None) is cls:
+            found[event_name(cls)] = cls
     return found
 
 
