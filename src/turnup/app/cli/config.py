@@ -6,10 +6,12 @@ import typer
 
 from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import actor, house
+from turnup.app.engine import attach_engine
 from turnup.app.house import House
 from turnup.contracts.configuration import Credentials
 from turnup.contracts.inventory import ElementView
 from turnup.kernel.errors import NotFound
+from turnup.runtime.settings import load_settings
 
 app = typer.Typer(help="Network elements: credentials, backups, differences, rollback.", no_args_is_help=True)
 
@@ -33,6 +35,12 @@ def elements(as_json: AsJson = False) -> None:
         answer = "?" if seen is None or seen.reachable is None else ("yes" if seen.reachable else "NO")
         rows.append((view.code, view.role, view.driver, answer))
     print_table("Elements", ["element", "role", "driver", "answers"], rows)
+
+
+@app.command("aaa-url")
+def aaa_url() -> None:
+    """The URL of the AAA servers' own database, for the RADIUS servers (and the lab) that read it."""
+    typer.echo(attach_engine(load_settings()).aaa_url)
 
 
 @app.command("credentials")
