@@ -168,6 +168,6 @@ def test_status_says_what_the_network_admits() -> None:
 
 def test_choices_by_the_step_that_failed() -> None:
     retry, edit, undo, skip = FalloutChoice
-    assert rules.choices("reserve") == (retry, edit, undo)
+    assert rules.choices("reserve") == rules.choices("complete") == (retry, edit, undo)
     assert rules.choices("design") == rules.choices("realise") == (retry, edit, undo, skip)
     assert rules.choices("undo") == (undo,)

@@ -325,3 +325,20 @@ def test_a_cancel_that_comes_after_the_service_ended_is_too_late(world: World) -
     }
     [(_, characteristics, _)] = world.network.holds.values()
     assert characteristics["down_kbps"] == "100000"
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_end_that_fails_falls_out_too_and_can_be_retried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise REFUSED
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.orders, "complete", refuse)
+        order_id = world.submit(add())
+        settled(world, order_id, "held")
+    [fallout] = world.orders.fallout()
+    assert (fallout.step, FalloutChoice.SKIP in fallout.choices) == ("complete", False)
+    world.act(world.orders.resolve_fallout, order_id, FalloutChoice.RETRY, "mended")
+    settled(world, order_id, "completed")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turnup.app.engine import attach_engine
@@ -158,7 +159,7 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
         return
     checks: tuple[tuple[str, Callable[[Database], Iterable[Finding]]], ...] = (
         ("schema", _schema),
-        ("workers", _workers),
+        ("workers", partial(_workers, settings=settings)),
         ("workflows", _workflows),
         ("events", _events),
     )
@@ -223,10 +224,10 @@ def _schema(database: Database) -> Iterator[Finding]:
     )
 
 
-def _workers(database: Database) -> Iterator[Finding]:
+def _workers(database: Database, *, settings: Settings) -> Iterator[Finding]:
     with database.engine.connect() as connection:
         found = health.workers(connection)
-    alive = [worker for worker in found if worker.silent_s <= durable.LEASE_S]
+    alive = [worker for worker in found if worker.silent_s <= settings.lease_seconds]
     if not alive:
         yield _bad("workers", "no worker is alive: orders and events wait", "run `turnup up`")
         return

@@ -230,9 +230,9 @@ def end_of_undo(order: Order, ceased: Sequence[OrderItemId]) -> OrderState:
 
 def choices(step: str) -> tuple[FalloutChoice, ...]:
     """What a person may do about an order that fell out in this step. Resources cannot be skipped: nothing
-    can be configured without them."""
+    can be configured without them; nor the end, which agrees on the prices."""
     if step == "undo":
         return (FalloutChoice.UNDO,)
-    if step == "reserve":
+    if step in ("reserve", "complete"):
         return (FalloutChoice.RETRY, FalloutChoice.EDIT, FalloutChoice.UNDO)
     return (FalloutChoice.RETRY, FalloutChoice.EDIT, FalloutChoice.UNDO, FalloutChoice.SKIP)

@@ -375,7 +375,13 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
             if not outcome["ok"]:
                 _fall_out(run, order, attempt, step.name, outcome["detail"], done)
                 return
-        state = run.unit("orders", "complete", orders.complete, order.id, attempt, done)
+        try:
+            state = run.unit("orders", "complete", orders.complete, order.id, attempt, done)
+        except INTERRUPTS:
+            raise
+        except Exception as error:  # noqa: BLE001
+            _fall_out(run, order, attempt, "complete", _reason(error), done)
+            return
         metrics.orders_completed.labels(state.value).inc()
         if state is OrderState.PENDING_CANCELLATION:
             _go_back(run, order, attempt)
