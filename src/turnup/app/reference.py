@@ -53,7 +53,8 @@ def error_kinds() -> set[type[TurnupError]]:
     for module in pkgutil.walk_packages(turnup.__path__, "turnup."):
         if not _ELSEWHERE.match(module.name):
             importlib.import_module(module.name)
-    return {kind for kind in _below(TurnupError) if "code" in vars(kind)}
+    ours = (kind for kind in _below(TurnupError) if kind.__module__.startswith("turnup."))
+    return {kind for kind in ours if "code" in vars(kind)}
 
 
 def _below(kind: type[TurnupError]) -> Iterator[type[TurnupError]]:
