@@ -158,6 +158,8 @@ class Rig:
         self._account = AccountId(new_id())
         self.live: list[ServiceId] = []
         self._token = ""
+        self.spoiled = False
+        """A trial went wrong: what it left behind would be found again by all that follow."""
 
     def __enter__(self) -> Self:
         self._cleanup.enter_context(self.stand)
@@ -298,6 +300,7 @@ class Rig:
             verdict.problems.append(f"not quiet: {error}")
 
     def _trial(self, point: str, how: str, started: float, verdict: Verdict) -> Trial:
+        self.spoiled = self.spoiled or bool(verdict.lost or verdict.doubled or verdict.problems)
         return Trial(
             point,
             how,

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
 
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 
 from builders.lab_network import AAA, NOBODY, aaa_subscriber, drop, put, service_id
+from builders.silence import silent_after
 from turnup.contracts.configuration import ElementRefused, StaleGeneration
 from turnup.gateways.aaa_database.accounting import AaaAccounting
 from turnup.gateways.aaa_database.database import create_schema
@@ -127,6 +129,34 @@ def test_a_locked_table_misses_the_deadline(server, writer):
     writer.execute("LOCK TABLE aaa.subscriber")
     with pytest.raises(Unavailable):
         server.driver.apply(AAA, NOBODY, [put(aaa_subscriber(1))], deadline_s=0.2)
+
+
+def test_wherever_a_writer_falls_silent_it_blocks_nobody(server, aaa_empty):
+    """A process stopped in the middle of an apply keeps its connection; its locks must go all the same."""
+    fell = []
+
+    def stop_after(pieces):
+        with silent_after(aaa_empty, pieces) as (url, silence):
+            lines = [pieces * 3 + n for n in range(3)]
+            stopped = threading.Thread(target=_apply_quietly, args=(url, lines, 1), daemon=True)
+            stopped.start()
+            while stopped.is_alive() and not silence.fell.wait(0.01):
+                pass
+            if silence.fell.is_set():
+                fell.append(pieces)
+            changes = [put(aaa_subscriber(n, 2)) for n in lines]
+            server.driver.apply(AAA, NOBODY, changes, deadline_s=10.0)
+        stopped.join()
+
+    with ThreadPoolExecutor(24) as everybody:
+        list(everybody.map(stop_after, range(1, 25)))
+    assert 4 < len(fell) < 24, "the silence begins before, within and after the transaction"
+
+
+def _apply_quietly(url, lines, generation):
+    driver = AaaDatabaseDriver(url)
+    with contextlib.suppress(Unavailable), contextlib.closing(driver):
+        driver.apply(AAA, NOBODY, [put(aaa_subscriber(n, generation)) for n in lines], deadline_s=1.0)
 
 
 # --- accounting -------------------------------------------------------------------------------------------

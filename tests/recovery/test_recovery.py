@@ -51,8 +51,12 @@ def test_an_order_is_taken_once(rig: Rig, point: str, how: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def billing(rig: Rig) -> Rig:
-    rig.start_billing()
+def billed(running_rig: Rig) -> None:
+    running_rig.start_billing()
+
+
+@pytest.fixture
+def billing(rig: Rig, billed: None) -> Rig:
     return rig
 
 

@@ -4,10 +4,13 @@ Law 8: no foreign keys or joins across schemas. `unit` and `snapshot` run as the
 has rights on its own schema only, so that a stray join fails at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
+import psycopg
+from psycopg.abc import Params, Query
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
@@ -17,6 +20,9 @@ from turnup.runtime.unit_of_work import Enqueue, UnitOfWork
 
 _IDLE_IN_TRANSACTION_S = 30.0
 """A stopped process must not keep its row locks: PostgreSQL ends its session after this long."""
+
+_STATEMENT_S = 120.0
+"""One that was stopped within a COPY is not idle in PostgreSQL's eyes: no statement may take longer."""
 
 _in_transaction: ContextVar[str | None] = ContextVar("turnup_in_transaction", default=None)
 
@@ -35,6 +41,17 @@ def refuse_in_transaction(what: str) -> None:
 def role_of(component: str) -> str:
     """The PostgreSQL role that owns nothing but the rights on the component's schema."""
     return f"turnup_{component}"
+
+
+class _OneAtATime(psycopg.Cursor[Any]):
+    """A cursor without pipelines. A process that stops within a pipeline leaves a transaction that is neither
+    idle nor in a statement, so that PostgreSQL never ends it; bulk work has COPY."""
+
+    def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
+        if returning:
+            raise NotImplementedError("one statement with RETURNING, or COPY, does this better")
+        for params in params_seq:
+            self.execute(query, params)  # type: ignore[arg-type]  # a template has no parameters to repeat
 
 
 class Database:
@@ -57,7 +74,9 @@ class Database:
             pool_pre_ping=False,
             connect_args={
                 "application_name": application_name,
-                "options": f"-c idle_in_transaction_session_timeout={int(idle_in_transaction_s * 1000)}"
+                "cursor_factory": _OneAtATime,
+                "options": f"-c statement_timeout={int(_STATEMENT_S * 1000)}"
+                f" -c idle_in_transaction_session_timeout={int(idle_in_transaction_s * 1000)}"
                 " -c timezone=UTC",
             },
         )

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from turnup.contracts.configuration import ElementRefused
@@ -68,7 +69,7 @@ class AaaDatabase:
                 ms = max(1, int(deadline_s * 1000))
                 connection.execute(_DEADLINE, {"ms": str(ms), "idle_ms": str(min(ms, _IDLE_MS))})
                 yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
+        except (PoolTimeout, psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
             raise Unavailable(f"the AAA database does not answer: {_plain(error)}") from error
         except (psycopg.IntegrityError, psycopg.DataError) as error:
             raise ElementRefused(f"the AAA database refuses it: {_plain(error)}") from None

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
 from turnup.contracts.inventory import ElementView
 from turnup.gateways.aaa_database.database import AaaDatabase
@@ -26,18 +28,29 @@ INSERT INTO aaa.fence AS held (key, generation)
 SELECT key, generation FROM unnest(%s::text[], %s::bigint[]) AS wanted (key, generation) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET generation = excluded.generation WHERE held.generation <= excluded.generation
 RETURNING key"""
-_TAKE_OVER: LiteralString = """
-UPDATE aaa.subscriber SET key = %(key)s
-WHERE username = %(username)s AND key IS NULL
-  AND NOT EXISTS (SELECT FROM aaa.subscriber WHERE key = %(key)s)"""
-_PUT: LiteralString = """
+_WANTED: LiteralString = """jsonb_to_recordset(%s) AS wanted (
+  key text, generation bigint, username text, secret text, ipv4 inet, ipv6_wan cidr, ipv6_pd cidr,
+  down_kbps integer, up_kbps integer, state text)"""
+# One statement for all rows: a client that stops within an `executemany`, which is a pipeline, leaves a
+# transaction that PostgreSQL does not count as idle, and so never ends.
+_TAKE_OVER: LiteralString = (
+    "UPDATE aaa.subscriber AS found SET key = wanted.key FROM "
+    + _WANTED
+    + """
+WHERE found.username = wanted.username AND found.key IS NULL
+  AND NOT EXISTS (SELECT FROM aaa.subscriber AS own WHERE own.key = wanted.key)"""
+)
+_PUT: LiteralString = (
+    """
 INSERT INTO aaa.subscriber (key, generation, username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps,
                             state)
-VALUES (%(key)s, %(generation)s, %(username)s, %(secret)s, %(ipv4)s, %(ipv6_wan)s, %(ipv6_pd)s,
-        %(down_kbps)s, %(up_kbps)s, %(state)s)
+SELECT key, generation, username, secret, ipv4, ipv6_wan, ipv6_pd, down_kbps, up_kbps, state FROM """
+    + _WANTED
+    + """
 ON CONFLICT (key) DO UPDATE SET generation = excluded.generation, username = excluded.username,
   secret = excluded.secret, ipv4 = excluded.ipv4, ipv6_wan = excluded.ipv6_wan, ipv6_pd = excluded.ipv6_pd,
   down_kbps = excluded.down_kbps, up_kbps = excluded.up_kbps, state = excluded.state, updated_at = now()"""
+)
 _DROP: LiteralString = "DELETE FROM aaa.subscriber WHERE key = ANY(%s)"
 
 
@@ -49,6 +62,10 @@ class AaaDatabaseDriver:
 
     def __init__(self, url: str) -> None:
         self._database = AaaDatabase(url, max_size=8)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._database.close()
 
     def read(
         self,
@@ -82,12 +99,11 @@ class AaaDatabaseDriver:
                 raise StaleGeneration(
                     f"{element.code} holds a newer generation of {', '.join(sorted(stale))}"
                 )
-            with connection.cursor() as cursor:
-                if drops:
-                    cursor.execute(_DROP, (drops,))
-                if puts:
-                    cursor.executemany(_TAKE_OVER, puts)
-                    cursor.executemany(_PUT, puts)
+            if drops:
+                connection.execute(_DROP, (drops,))
+            if puts:
+                connection.execute(_TAKE_OVER, (Jsonb(puts),))
+                connection.execute(_PUT, (Jsonb(puts),))
         return tuple(_command(change) for change in changes)
 
     def running_config(self, element: ElementView, credentials: Credentials, *, deadline_s: float) -> str:
