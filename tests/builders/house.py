@@ -13,7 +13,7 @@ from turnup.runtime.auth import issue_token
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable
-from turnup.runtime.events import Consumer, sequence
+from turnup.runtime.events import sequence
 from turnup.runtime.schema import install
 from turnup.runtime.web import make_app
 
@@ -51,11 +51,7 @@ def deliver_events(runtime: Runtime, components: Sequence[Component]) -> int:
     while True:
         with runtime.database.engine.begin() as connection:
             sequence(connection)
-        batches = [
-            Consumer(component.name, component.handlers, runtime.unit).deliver()
-            for component in components
-            if component.handlers
-        ]
+        batches = [runtime.consumer(component).deliver() for component in components if component.handlers]
         if not any(batch.handled or batch.parked for batch in batches):
             return handled
         handled += sum(batch.handled for batch in batches)

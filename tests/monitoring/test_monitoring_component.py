@@ -14,7 +14,7 @@ from turnup.contracts.monitoring import (
     UsageMeasured,
 )
 from turnup.runtime.component import Component
-from turnup.runtime.events import Consumer, sequence
+from turnup.runtime.events import sequence
 
 MINUTE = timedelta(minutes=1)
 
@@ -33,7 +33,7 @@ def happened(runtime, component):
     def find(kind):
         with runtime.database.engine.begin() as connection:
             sequence(connection)
-        Consumer("monitoring", listener.handlers, runtime.unit).deliver()
+        runtime.consumer(listener).deliver()
         return [event for event in heard if isinstance(event, kind)]
 
     return find

@@ -135,7 +135,7 @@ def test_a_poison_event_parks_its_aggregate_alone_and_comes_back(runtime):
     healthy = listener()
     assert deliver_events(runtime, [healthy]) == 0
 
-    consumer = events.Consumer("billing", healthy.handlers, runtime.unit)
+    consumer = runtime.consumer(healthy)
     assert consumer.retry(bad).handled == 3
     states = [state for who, state in heard_by(runtime) if who == bad]
     assert states == ["acknowledged", "completed", "cancelled"]

@@ -73,11 +73,7 @@ class House:
 
     def consumers(self) -> list[Consumer]:
         """Who gets which events, in a fixed order."""
-        return [
-            Consumer(component.name, component.handlers, self.runtime.unit)
-            for component in self.components
-            if component.handlers
-        ]
+        return [self.runtime.consumer(component) for component in self.components if component.handlers]
 
     def close(self) -> None:
         self.database.close()
@@ -207,8 +203,8 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
                 poll_ms=settings.order_queue_poll_ms,
                 worker_concurrency=settings.worker_concurrency,
             ),
-            QueueSpec(name="billing", poll_ms=100, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
-            QueueSpec(name="default", poll_ms=250, worker_concurrency=settings.worker_concurrency),
+            QueueSpec(name="billing", poll_ms=250, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
+            QueueSpec(name="default", poll_ms=500, worker_concurrency=settings.worker_concurrency),
         ],
     )
     runtime.attach(durable)

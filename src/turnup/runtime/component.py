@@ -16,7 +16,7 @@ from turnup.kernel.clock import Clock
 from turnup.runtime.clock import SharedClock
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable, Workflow
-from turnup.runtime.events import Handler
+from turnup.runtime.events import Consumer, Handler
 from turnup.runtime.unit_of_work import UnitOfWork
 
 
@@ -80,6 +80,17 @@ class Runtime:
         """Open one transaction of one component; the edge's only way."""
         return self.database.unit(
             component, clock=clock or self.clock, actor=actor, enqueue=self.durable.enqueue
+        )
+
+    def consumer(self, component: Component) -> Consumer:
+        """Who delivers the event log to this component's handlers."""
+        return Consumer(
+            component.name,
+            component.handlers,
+            begin=self.database.engine.begin,
+            unit_on=lambda connection, name, actor: self.database.unit_on(
+                connection, name, clock=self.clock, actor=actor, enqueue=self.durable.enqueue
+            ),
         )
 
     def snapshot(self, component: str) -> AbstractContextManager[Connection]:

@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 from psycopg.abc import Params, Query
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.orm import Session
 
 from turnup.kernel.clock import Clock
 from turnup.runtime import faultpoint
@@ -39,7 +38,9 @@ def refuse_in_transaction(what: str) -> None:
 
 
 def role_of(component: str) -> str:
-    """The PostgreSQL role that owns nothing but the rights on the component's schema."""
+    """The PostgreSQL role that owns nothing but the rights on the component's schema; safe in SQL."""
+    if not component.isidentifier():
+        raise ValueError(f"{component!r} is no component's name")
     return f"turnup_{component}"
 
 
@@ -67,57 +68,65 @@ class Database:
     ) -> None:
         self.url = url
         self.application_name = application_name
-        self.engine: Engine = create_engine(
-            url,
+        options = (
+            f"-c statement_timeout={int(_STATEMENT_S * 1000)}"
+            f" -c idle_in_transaction_session_timeout={int(idle_in_transaction_s * 1000)} -c timezone=UTC"
+        )
+        self.engine: Engine = self._engine(options, pool_size=pool_size)
+        # Reads have connections of their own, which keep the role they had last: no BEGIN, SET and ROLLBACK
+        # around each query.
+        self._reader: Engine = self._engine(
+            f"{options} -c default_transaction_read_only=on",
             pool_size=pool_size,
+            isolation_level="AUTOCOMMIT",
+        )
+
+    def _engine(self, options: str, **ways: Any) -> Engine:
+        return create_engine(
+            self.url,
             max_overflow=5,
             pool_pre_ping=False,
             connect_args={
-                "application_name": application_name,
+                "application_name": self.application_name,
                 "cursor_factory": _OneAtATime,
-                "options": f"-c statement_timeout={int(_STATEMENT_S * 1000)}"
-                f" -c idle_in_transaction_session_timeout={int(idle_in_transaction_s * 1000)}"
-                " -c timezone=UTC",
+                "options": options,
             },
+            **ways,
         )
 
     @contextmanager
     def unit(self, component: str, *, clock: Clock, actor: str, enqueue: Enqueue) -> Iterator[UnitOfWork]:
         """One transaction of one component: commits at the end, rolls back on any exception."""
-        with self.engine.begin() as connection, self._as_component(connection, component):
-            unit = UnitOfWork(connection, component, now=clock.now(), actor=actor, enqueue=enqueue)
-            yield unit
-            unit.flush()
+        with self.engine.begin() as connection:
+            with self.unit_on(connection, component, clock=clock, actor=actor, enqueue=enqueue) as unit:
+                yield unit
             faultpoint.reach(f"unit.{component}.flushed")
         faultpoint.reach(f"unit.{component}.committed")
 
     @contextmanager
     def unit_on(
-        self, session: Session, component: str, *, clock: Clock, actor: str, enqueue: Enqueue
+        self, connection: Connection, component: str, *, clock: Clock, actor: str, enqueue: Enqueue
     ) -> Iterator[UnitOfWork]:
-        """The same on a session that somebody else commits (a durable transaction step)."""
-        connection = session.connection()
-        with self._as_component(connection, component):
+        """The same in a transaction that somebody else commits; its role is the owner's again afterwards."""
+        connection.exec_driver_sql(f"SET LOCAL ROLE {role_of(component)}")
+        token = _in_transaction.set(component)
+        try:
             unit = UnitOfWork(connection, component, now=clock.now(), actor=actor, enqueue=enqueue)
             yield unit
             unit.flush()
+        finally:
+            _in_transaction.reset(token)
 
     @contextmanager
     def snapshot(self, component: str) -> Iterator[Connection]:
-        """A short read of one component's own schema."""
-        with self.engine.connect() as connection:
-            connection.execute(text("SELECT set_config('role', :role, true)"), {"role": role_of(component)})
+        """A short read of one component's own schema. Each statement sees what is committed when it starts;
+        writing is refused."""
+        role = role_of(component)
+        with self._reader.connect() as connection:
+            if connection.info.get("role") != role:
+                connection.exec_driver_sql(f"SET ROLE {role}")
+                connection.info["role"] = role
             yield connection
-            connection.rollback()
-
-    @contextmanager
-    def _as_component(self, connection: Connection, component: str) -> Iterator[None]:
-        connection.execute(text("SELECT set_config('role', :role, true)"), {"role": role_of(component)})
-        token = _in_transaction.set(component)
-        try:
-            yield
-        finally:
-            _in_transaction.reset(token)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
@@ -132,3 +141,4 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._reader.dispose()

@@ -171,7 +171,11 @@ class Durable:
 
     def session_unit(self, component: str, actor: str) -> Any:
         return self._database.unit_on(
-            self.datasource.sql_session(), component, clock=self._clock, actor=actor, enqueue=self.enqueue
+            self.datasource.sql_session().connection(),
+            component,
+            clock=self._clock,
+            actor=actor,
+            enqueue=self.enqueue,
         )
 
     def launch(self, worker_id: str, *, pool_size: int, threads: int, lease_s: float = LEASE_S) -> None:
@@ -180,6 +184,8 @@ class Durable:
             "name": _APPLICATION,
             "system_database_url": _dbos_url(self._database.url),
             "sys_db_pool_size": pool_size,
+            # the engine repeats what a lost connection broke; asking each one first costs a round trip a step
+            "db_engine_kwargs": {"pool_pre_ping": False},
             "application_version": self.version(),
             "executor_id": worker_id,
             "log_level": "WARNING",

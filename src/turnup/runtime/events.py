@@ -6,11 +6,12 @@ effects in one transaction. An event that cannot be handled parks its aggregate 
 """
 
 import importlib
-import json
 import pkgutil
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[Any, Any], None]
 """(unit, event) -> None; idempotent."""
+
+Begin = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction as the connecting role: commits at the end, rolls back on any exception."""
 
 _SEQUENCE_BATCH = 5_000
 _DELIVER_BATCH = 100
@@ -159,43 +163,66 @@ _NUMBER_EVENTS = text("""
               ORDER BY event_id LIMIT :batch) waiting
     ), numbered AS (
         UPDATE runtime.event e SET position = fresh.position FROM fresh
-        WHERE e.event_id = fresh.event_id RETURNING e.position
+        WHERE e.event_id = fresh.event_id RETURNING e.position, e.type
     ), moved AS (
         UPDATE runtime.sequencer SET last_position = (SELECT max(position) FROM numbered)
         WHERE id = 1 AND EXISTS (SELECT 1 FROM numbered)
     )
-    SELECT count(*) FROM numbered
+    SELECT count(*), array_agg(DISTINCT type) FROM numbered
 """)
 _ANY_WAITING = text("SELECT EXISTS (SELECT 1 FROM runtime.event WHERE position IS NULL)")
+_PASS_OVER = text("""
+    UPDATE runtime.consumer SET position = :last WHERE name IN (
+        SELECT name FROM runtime.consumer WHERE name = ANY(:names) AND position = :before
+        FOR UPDATE SKIP LOCKED)
+    RETURNING name
+""")
 
 
-def sequence(connection: Connection) -> int:
-    """Give the committed, unnumbered events their positions; returns how many. Needs its own transaction.
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Events that just got the positions `before` + 1 to `last`, and of what types they are."""
 
-    Whoever holds the one sequencer row works; others return 0 at once.
+    before: int
+    last: int
+    types: frozenset[str]
+
+    @property
+    def count(self) -> int:
+        return self.last - self.before
+
+
+def sequence(connection: Connection) -> Numbered | None:
+    """Give the committed, unnumbered events their positions. Needs its own transaction.
+
+    Whoever holds the one sequencer row works; None when nothing waits or another one does it.
     """
     if not connection.scalar(_ANY_WAITING):
-        return 0
+        return None
     last = connection.scalar(_LOCK_SEQUENCER)
     if last is None:
-        return 0
-    return connection.scalar(_NUMBER_EVENTS, {"last": last, "batch": _SEQUENCE_BATCH}) or 0
+        return None
+    count, types = connection.execute(_NUMBER_EVENTS, {"last": last, "batch": _SEQUENCE_BATCH}).one()
+    return Numbered(last, last + count, frozenset(types)) if count else None
 
 
-_LOCK_CONSUMER = text("SELECT position FROM runtime.consumer WHERE name = :name FOR UPDATE SKIP LOCKED")
+_CLAIM_CONSUMER = text("""
+    SELECT c.position, s.last_position FROM runtime.consumer c, runtime.sequencer s
+    WHERE c.name = :name AND s.id = 1 FOR UPDATE OF c SKIP LOCKED
+""")
 _NEW_CONSUMER = text(
     "INSERT INTO runtime.consumer (name, position) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING"
 )
 _MOVE_CONSUMER = text("UPDATE runtime.consumer SET position = :position WHERE name = :name")
 _FETCH = text("""
-    SELECT position, type, aggregate_id, payload, traceparent FROM runtime.event
+    SELECT position, type, aggregate_id, payload, traceparent,
+           EXISTS (SELECT 1 FROM runtime.parked p
+                   WHERE p.consumer = :name AND p.aggregate_id = e.aggregate_id)
+    FROM runtime.event e
     WHERE position > :after AND position <= :upto AND type = ANY(:types)
     ORDER BY position LIMIT :batch
 """)
 _LAST_POSITION = text("SELECT last_position FROM runtime.sequencer WHERE id = 1")
-_PARKED_AGGREGATES = text(
-    "SELECT DISTINCT aggregate_id FROM runtime.parked WHERE consumer = :name AND aggregate_id = ANY(:ids)"
-)
 _PARK = text("""
     INSERT INTO runtime.parked (consumer, aggregate_id, position, error, parked_at)
     VALUES (:name, :aggregate_id, :position, :error, :at) ON CONFLICT DO NOTHING
@@ -224,13 +251,27 @@ _NOTHING = Batch(0, 0, more=False)
 
 
 class Consumer:
-    """Delivers the log to one component's handlers, in order, each event's effects exactly once."""
+    """Delivers the log to one component's handlers, in order, each event's effects exactly once.
 
-    def __init__(self, component: str, handlers: Mapping[type[Event], Handler], open_unit: Any) -> None:
+    `begin` opens a transaction; `unit_on(connection, component, actor)` a unit of work within it.
+    """
+
+    def __init__(
+        self, component: str, handlers: Mapping[type[Event], Handler], *, begin: Begin, unit_on: Any
+    ) -> None:
         self.component = component
         self._handlers = {event_name(cls): handler for cls, handler in handlers.items()}
-        self._open_unit = open_unit
+        self._begin = begin
+        self._unit_on = unit_on
         self._known_position = -1
+
+    def wants(self, types: Set[str]) -> bool:
+        """Whether any of these is handled here."""
+        return not types.isdisjoint(self._handlers)
+
+    def passed_over(self, position: int) -> None:
+        """Somebody moved our cursor here: nothing up to it was for us."""
+        self._known_position = position
 
     def deliver(self, last_position: int | None = None) -> Batch:
         """Handle up to one batch. `last_position` (of the sequencer), where the caller knows it, saves
@@ -248,107 +289,112 @@ class Consumer:
 
     def retry(self, aggregate_id: UUID) -> Batch:
         """Replay what is parked for one aggregate, in order, in one transaction; raises what still fails."""
-        with self._open_unit(self.component, f"event:{self.component}") as unit:
-            waiting = self._as_owner(unit, _PARKED_OF, name=self.component, aggregate_id=aggregate_id)
-            events = [StoredEvent(*row) for row in waiting]
+        own = {"name": self.component, "aggregate_id": aggregate_id}
+        with self._begin() as connection:
+            events = [StoredEvent(*row) for row in connection.execute(_PARKED_OF, own)]
+            with self._unit_on(connection, self.component, self._actor) as unit:
+                for event in events:
+                    self._handle(unit, event)
             for event in events:
-                self._handle(unit, event)
-                self._as_owner(
-                    unit, _UNPARK, name=self.component, aggregate_id=aggregate_id, position=event.position
-                )
+                connection.execute(_UNPARK, {**own, "position": event.position})
         return Batch(len(events), 0, more=False)
 
+    @property
+    def _actor(self) -> str:
+        return f"event:{self.component}"
+
     def _deliver(self, *, careful: bool) -> Batch:
-        with self._open_unit(self.component, f"event:{self.component}") as unit:
-            claimed = self._claim(unit)
+        with self._begin() as connection:
+            claimed = self._claim(connection)
             if claimed is None:
                 return _NOTHING
             after, upto = claimed
             if after >= upto:
                 self._known_position = upto
                 return _NOTHING
-            events = self._fetch(unit, after, upto)
-            parked_ids = self._parked(unit, events)
-            parked = 0
-            for event in events:
-                if event.aggregate_id in parked_ids:
-                    self._park(unit, event, "waits behind an earlier parked event")
-                    parked += 1
-                elif not careful:
-                    self._handle(unit, event)
-                elif not self._handle_in_savepoint(unit, event):
-                    parked_ids.add(event.aggregate_id)
-                    parked += 1
+            events, parked_ids = self._fetch(connection, after, upto)
+            parked: list[tuple[StoredEvent, str]] = []
+            if events:
+                with self._unit_on(connection, self.component, self._actor) as unit:
+                    parked = self._handle_all(unit, events, parked_ids, careful=careful)
+                    now = unit.now
+            for event, error in parked:
+                self._park(connection, event, error, now)
             more = len(events) == _DELIVER_BATCH
             position = events[-1].position if more else upto
-            self._as_owner(unit, _MOVE_CONSUMER, name=self.component, position=position)
+            connection.execute(_MOVE_CONSUMER, {"name": self.component, "position": position})
         self._known_position = position
-        return Batch(len(events) - parked, parked, more=more)
+        return Batch(len(events) - len(parked), len(parked), more=more)
 
-    def _claim(self, unit: Any) -> tuple[int, int] | None:
+    def _handle_all(
+        self, unit: Any, events: Sequence[StoredEvent], parked_ids: set[UUID], *, careful: bool
+    ) -> list[tuple[StoredEvent, str]]:
+        """Returns the events to park, each with the reason."""
+        parked = []
+        for event in events:
+            if event.aggregate_id in parked_ids:
+                parked.append((event, "waits behind an earlier parked event"))
+            elif not careful:
+                self._handle(unit, event)
+            elif error := self._handle_in_savepoint(unit, event):
+                parked_ids.add(event.aggregate_id)
+                parked.append((event, error))
+        return parked
+
+    def _claim(self, connection: Connection) -> tuple[int, int] | None:
         """(after, upto), or None when another process is delivering to this consumer right now."""
-        upto = self._as_owner(unit, _LAST_POSITION)[0][0]
-        rows = self._as_owner(unit, _LOCK_CONSUMER, name=self.component)
-        if not rows:
-            self._as_owner(unit, _NEW_CONSUMER, name=self.component)
-            rows = self._as_owner(unit, _LOCK_CONSUMER, name=self.component)
-        return (rows[0][0], upto) if rows else None
+        own = {"name": self.component}
+        row = connection.execute(_CLAIM_CONSUMER, own).one_or_none()
+        if row is None:
+            connection.execute(_NEW_CONSUMER, own)
+            row = connection.execute(_CLAIM_CONSUMER, own).one_or_none()
+        return (row[0], row[1]) if row else None
 
-    def _fetch(self, unit: Any, after: int, upto: int) -> list[StoredEvent]:
-        rows = self._as_owner(
-            unit, _FETCH, after=after, upto=upto, types=list(self._handlers), batch=_DELIVER_BATCH
-        )
-        return [StoredEvent(*row) for row in rows]
-
-    def _parked(self, unit: Any, events: Sequence[StoredEvent]) -> set[UUID]:
-        if not events:
-            return set()
-        rows = self._as_owner(
-            unit, _PARKED_AGGREGATES, name=self.component, ids=[event.aggregate_id for event in events]
-        )
-        return {row[0] for row in rows}
+    def _fetch(self, connection: Connection, after: int, upto: int) -> tuple[list[StoredEvent], set[UUID]]:
+        """The next events, and the aggregates among them that have something parked already."""
+        rows = connection.execute(
+            _FETCH,
+            {
+                "name": self.component,
+                "after": after,
+                "upto": upto,
+                "types": list(self._handlers),
+                "batch": _DELIVER_BATCH,
+            },
+        ).all()
+        events = [StoredEvent(*row[:5]) for row in rows]
+        return events, {event.aggregate_id for event, row in zip(events, rows, strict=True) if row[5]}
 
     def _handle(self, unit: Any, event: StoredEvent) -> None:
         with telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"):
             self._handlers[event.type](unit, event.load())
 
-    def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> bool:
+    def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> str | None:
+        """Returns what went wrong, if anything did."""
         try:
             with unit.attempt():
                 self._handle(unit, event)
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
-            self._park(unit, event, f"{type(error).__name__}: {error}")
             log.exception(
                 "event_parked", consumer=self.component, type=event.type, aggregate=str(event.aggregate_id)
             )
-            return False
-        return True
+            return f"{type(error).__name__}: {error}"
+        return None
 
-    def _park(self, unit: Any, event: StoredEvent, error: str) -> None:
+    def _park(self, connection: Connection, event: StoredEvent, error: str, at: datetime) -> None:
         metrics.parked.labels(self.component).inc()
-        self._as_owner(
-            unit,
+        connection.execute(
             _PARK,
-            name=self.component,
-            aggregate_id=event.aggregate_id,
-            position=event.position,
-            error=error[:2000],
-            at=unit.now,
+            {
+                "name": self.component,
+                "aggregate_id": event.aggregate_id,
+                "position": event.position,
+                "error": error[:2000],
+                "at": at,
+            },
         )
-
-    def _as_owner(self, unit: Any, statement: Any, **parameters: object) -> list[Any]:
-        """Run a statement of the runtime's own inside the component's transaction."""
-        unit.connection.execute(_RESET_ROLE)
-        result = unit.connection.execute(statement, parameters)
-        rows = list(result) if result.returns_rows else []
-        unit.connection.execute(_SET_ROLE, {"role": f"turnup_{self.component}"})
-        return rows
-
-
-_RESET_ROLE = text("RESET ROLE")
-_SET_ROLE = text("SELECT set_config('role', :role, true)")
 
 
 class EventPump(threading.Thread):
@@ -356,7 +402,7 @@ class EventPump(threading.Thread):
 
     def __init__(
         self,
-        begin: Callable[[], Any],
+        begin: Begin,
         consumers: Sequence[Consumer],
         *,
         busy_poll_s: float = 0.01,
@@ -372,26 +418,40 @@ class EventPump(threading.Thread):
     def run(self) -> None:
         wait = self._busy_poll_s
         while not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 worked = self.turn()
             except Exception:
                 log.exception("event_pump_failed")
                 worked, wait = False, 1.0
-            wait = self._busy_poll_s if worked else min(wait * 1.5, self._idle_poll_s)
+            # under load a pause as long as the turn lets events gather: fewer, larger deliveries
+            busy_s = max(self._busy_poll_s, min(time.monotonic() - began, self._idle_poll_s))
+            wait = busy_s if worked else min(wait * 1.5, self._idle_poll_s)
             self._stopping.wait(wait)
 
     def turn(self) -> bool:
         """One round: sequence, then let every consumer catch up; True if there was anything to do."""
         with self._begin() as connection:
-            sequenced = sequence(connection)
+            numbered = sequence(connection)
+            if numbered is not None:
+                self._pass_over(connection, numbered)
             last = connection.scalar(_LAST_POSITION)
-        worked = sequenced > 0
+        worked = numbered is not None
         for consumer in self._consumers:
             while (batch := consumer.deliver(last)).handled or batch.parked:
                 worked = True
                 if not batch.more:
                     break
         return worked
+
+    def _pass_over(self, connection: Connection, numbered: Numbered) -> None:
+        """Consumers that are up to date and want none of the new events need not look at them."""
+        bored = {c.component: c for c in self._consumers if not c.wants(numbered.types)}
+        moved = connection.scalars(
+            _PASS_OVER, {"names": list(bored), "before": numbered.before, "last": numbered.last}
+        )
+        for name in moved:
+            bored[name].passed_over(numbered.last)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -414,8 +474,3 @@ def parked(connection: Connection) -> list[Mapping[str, Any]]:
                 FROM runtime.parked p JOIN runtime.event e ON e.position = p.position ORDER BY p.position""")
     )
     return [dict(row._mapping) for row in rows]
-
-
-def to_json(event: Event) -> str:
-    """The event as JSON text, as outside subscribers get it."""
-    return json.dumps(_adapter(type(event)).dump_python(event, mode="json"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from turnup.contracts.unit import Event
 from turnup.runtime import metrics, telemetry
@@ -85,7 +85,7 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write what was collected, as the connecting role. Called once, by the edge, just before commit."""
-        self.connection.execute(text("RESET ROLE"))
+        self.connection.exec_driver_sql("RESET ROLE")
         if self._events:
             append_events(
                 self.connection,
