@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from turnup.bss.billing.model import RunState, ShardState
-from turnup.bss.billing.store.bulk import append_frame, execute, frozen, read_frame, rows, thawed
+from turnup.bss.billing.store.bulk import append_frame, array, execute, frozen, read_frame, rows, thawed
 from turnup.bss.billing.store.facts import Scope
 
 
@@ -278,10 +278,10 @@ def close_shard(connection: Connection, shard: ShardRow, moved: pl.DataFrame) ->
                 AS m (id, close, next_bill_date, facts_version)
            WHERE a.id = m.id AND a.billed_through < m.close""",
         {
-            "ids": moved["account_id"].to_list(),
-            "closes": moved["close"].to_list(),
-            "nexts": moved["next_bill_date"].to_list(),
-            "versions": moved["facts_version"].to_list(),
+            "ids": array(moved["account_id"]),
+            "closes": array(moved["close"]),
+            "nexts": array(moved["next_bill_date"]),
+            "versions": array(moved["facts_version"]),
         },
     )
     for statement in (
