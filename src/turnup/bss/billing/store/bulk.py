@@ -37,11 +37,12 @@ def read_frame(
     height, *texts = rows(connection, statement, parameters)[0]
     if not height:
         return pl.DataFrame(schema=schema)
-    frame = pl.DataFrame(
-        [pl.Series(name, [text]).str.split(_UNIT).explode() for name, text in zip(schema, texts, strict=True)]
-    )
-    if frame.height != height:
+    series = [
+        pl.Series(name, [text]).str.split(_UNIT).explode() for name, text in zip(schema, texts, strict=True)
+    ]
+    if any(len(each) != height for each in series):
         raise ValueError(f"a text among {list(schema)} holds the unit separator (0x1f)")
+    frame = pl.DataFrame(series)
     return frame.select(_typed(name, kind) for name, kind in schema.items())
 
 
@@ -90,7 +91,7 @@ def rows(
 
 def array(column: pl.Series) -> str:
     """A column of ids, dates or numbers as PostgreSQL's text of an array."""
-    return "{" + column.cast(pl.String).fill_null("NULL").str.join(",").item() + "}"
+    return "{" + ",".join(column.cast(pl.String).fill_null("NULL")) + "}"
 
 
 def execute(connection: Connection, statement: str, parameters: Mapping[str, object]) -> int:
