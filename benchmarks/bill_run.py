@@ -33,7 +33,7 @@ from turnup.kernel.ids import new_id
 from turnup.runtime.embedded import state
 from turnup.runtime.settings import default_data_dir
 
-_POLL_S = 0.05
+_POLL_S = 0.1
 
 
 class Crew:
