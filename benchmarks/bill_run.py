@@ -33,7 +33,7 @@ from turnup.kernel.ids import new_id
 from turnup.runtime.embedded import state
 from turnup.runtime.settings import default_data_dir
 
-_POLL_S = 0.1
+_POLL_S = 0.2
 
 
 class Crew:
@@ -168,7 +168,7 @@ def prepare(stand: Stand, subscribers: int) -> None:
 
 def measure(subscribers: int, workers: int) -> Mapping[str, Any]:
     folder = default_data_dir().resolve().with_name(f"turnup-bench-{new_id().hex[-8:]}")
-    with Stand(folder, {"simulated_clock": "false"}) as stand:
+    with Stand(folder, {"simulated_clock": "false", "order_queue_poll_ms": "50"}) as stand:
         prepare(stand, subscribers)
         with Crew(stand, workers) as crew:
             figures = run(stand, crew)
