@@ -4,275 +4,104 @@
 
 A month of June for a made-up ISP: a monthly plan (a fifth in advance) and a router each, a static address
 for a third, a change of plan within the month for 12 %, a new connection for 2 %, an outage credit for 5 %, a
-usage plan with 30 daily records for 20 %, tax. PostgreSQL is the product's own embedded engine with durable
-commits; two processes take the shards, as two workers would. `seconds` runs from the start of the run to the
-last posted shard. `check` recomputes every invoice with the scalar test oracle, which shares no code with
-billing, and compares every account's net and tax, the ledger, and the numbers. `peak_rss_mb` is everything
-together, PostgreSQL's cache of up to 1 GB included; `worker_peak_rss_mb` the larger worker process.
+usage plan with 30 daily records for 20 %, tax. All of it is the product: `turnup` worker processes take the
+shards from the durable queue, embedded PostgreSQL commits durably, the run is started as `turnup bill run`
+starts it. `seconds` runs from there to the run's end. `check` recomputes every invoice with the scalar test
+oracle, which shares no code with billing, and compares every account's net and tax, the ledger, and the
+numbers. CPU counts every process that works on the run. `peak_rss_mb` is all of them together, PostgreSQL's
+cache of up to 1 GB included; `worker_peak_rss_mb` the largest worker process.
 """
 
 import argparse
-import multiprocessing
-import os
-import resource
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from fractions import Fraction
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 from sqlalchemy import text
-from tests.billing import oracle
 
+from benchmarks.bill_isp import BILL_DATE, POLICIES, check, load
 from benchmarks.report import machine, report
-from turnup.bss.billing.service.runs import BillRuns
-from turnup.bss.billing.tables import DDL, metadata
-from turnup.kernel.clock import ManualClock
-from turnup.kernel.ids import RunId, derived_id
-from turnup.runtime.component import Schema
-from turnup.runtime.database import Database
-from turnup.runtime.embedded import create_database, ensure_running
-from turnup.runtime.schema import install
+from turnup.app.demo.stage import wait_until
+from turnup.app.demo.stand import Stand
+from turnup.app.processes import Processes
+from turnup.kernel.ids import new_id
+from turnup.runtime.embedded import state
+from turnup.runtime.settings import default_data_dir
 
-BILL_DATE = date(2026, 7, 1)
-JUNE = date(2026, 6, 1)
-CLOCK = ManualClock(datetime(2026, 7, 1, 2, tzinfo=UTC))
-POLICIES: Mapping[str, Mapping[str, Any]] = {
-    "billing": {"standard": {"payment_terms_days": 14}},
-    "credit": {"standard": {"minimum_minutes": 60, "per": "hour", "share_percent": "2", "cap_percent": "40"}},
-    "dunning": {},
-    "tax": {"standard": {"rates": [{"class": "standard", "category": "standard", "percent": "19"}]}},
-}
-_CREDIT = oracle.Credit(60, 60, Fraction(2, 100), Fraction(40, 100))
-_RATES = {"standard": [(date(1970, 1, 1), Fraction(19, 100))]}
-_PRICES = (29_900_000 * 100, 39_900_000 * 100, 49_900_000 * 100, 59_990_000 * 100)
+_POLL_S = 0.2
 
 
-class _Policies:
-    """The policy documents of this ISP, as the catalog would give them."""
+class Crew:
+    """The worker processes of an installation, each as `turnup up` would start it."""
 
-    def policies(self, kind: str, at: datetime) -> Mapping[str, Mapping[str, object]]:
-        return POLICIES[kind]
-
-
-@dataclass(frozen=True)
-class Subscriber:
-    """Everything about subscriber `i` follows from `i`."""
-
-    i: int
-
-    def id_of(self, kind: str) -> str:
-        return str(UUID(int=(0x0192 << 112) | (sum(map(ord, kind)) << 64) | self.i))
-
-    @property
-    def agreements(self) -> list[oracle.Agreement]:
-        i, service = self.i, self.id_of("service")
-        price = _PRICES[i % 4]
-        advance = i % 5 == 0
-        found = []
-        if i % 25 in (1, 2, 3):  # 12 % change their plan within the month
-            day = JUNE + timedelta(days=3 + i % 24)
-            found.append(oracle.Agreement(self.id_of("old"), service, "recurring", price, end=day))
-            found.append(oracle.Agreement(self.id_of("new"), service, "recurring", price * 2, start=day))
-        else:
-            found.append(
-                oracle.Agreement(self.id_of("plan"), service, "recurring", price, in_advance=advance)
-            )
-        found.append(oracle.Agreement(self.id_of("router"), service, "recurring", 399_000_000))
-        if i % 3 == 0:
-            found.append(oracle.Agreement(self.id_of("static"), service, "recurring", 500_000_000))
-        if i % 5 == 4:  # 20 % pay for traffic
-            found.append(
-                oracle.Agreement(self.id_of("traffic"), service, "usage", 5_000_000, included_octets=10**11)
-            )
-        return found
-
-    @property
-    def served(self) -> tuple[date, date | None]:
-        return (JUNE + timedelta(days=9), None) if self.i % 50 == 12 else (date(2025, 3, 1), None)
-
-    @property
-    def usage(self) -> list[tuple[str, date, int]]:
-        if self.i % 5 != 4:
-            return []
-        service = self.id_of("service")
-        return [
-            (service, JUNE + timedelta(days=n), (self.i * 7919 + n * 104_729) % 9_000_000_000)
-            for n in range(30)
+    def __init__(self, stand: Stand, workers: int) -> None:
+        self._stand = stand
+        self._processes = [
+            Processes(stand.environment, stand.data_dir / "log" / str(n), ("worker",)) for n in range(workers)
         ]
 
-    @property
-    def outages(self) -> list[oracle.Outage]:
-        if self.i % 20 != 7:
-            return []
-        day = JUNE + timedelta(days=self.i % 29)
-        return [
-            oracle.Outage(
-                self.id_of("problem"), self.id_of("service"), day, day, 3600 * (1 + self.i % 13) + 90
-            )
-        ]
+    def __enter__(self) -> "Crew":
+        for each in self._processes:
+            each.start()
+        wait_until(lambda: self._ready() == len(self._processes), "the workers are up", timeout_s=60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._processes:
+            each.stop()
+
+    def _ready(self) -> int:
+        with self._stand.house.database.engine.connect() as connection:
+            return int(connection.scalar(text("SELECT count(*) FROM runtime.worker")) or 0)
 
     @property
-    def reopened(self) -> date | None:
-        return JUNE if len(self.agreements) and self.i % 25 in (1, 2, 3) else None
+    def workers(self) -> list[psutil.Process]:
+        return [psutil.Process(each.pid("worker")) for each in self._processes]
 
     @property
-    def account(self) -> oracle.Account:
-        return oracle.Account(
-            cycle_day=1,
-            billed_through=JUNE,
-            reopened_from=self.reopened,
-            agreements=self.agreements,
-            served={self.id_of("service"): [self.served]},
-            usage=self.usage,
-            outages=self.outages,
-        )
+    def postgres(self) -> list[psutil.Process]:
+        """The postmaster, first, and its backends."""
+        supervisor = psutil.Process(state(self._stand.data_dir).supervisor_pid)
+        postmaster = next(p for p in supervisor.children() if "postgres" in p.name())
+        return [postmaster, *postmaster.children()]
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far, by part; PostgreSQL's with the backends that have ended."""
+        ended = self.postgres[0].cpu_times()
+        return {
+            "workers": sum(_cpu_s(process) for process in self.workers),
+            "postgres": sum(_cpu_s(process) for process in self.postgres)
+            + ended.children_user
+            + ended.children_system,
+            "starter": _cpu_s(psutil.Process()),
+        }
+
+    def worker_peak_mb(self) -> int:
+        """The highest memory (VmHWM) of the largest worker, its start included."""
+        status = [Path(f"/proc/{process.pid}/status").read_text() for process in self.workers]
+        peaks_kb = [int(each.partition("VmHWM:")[2].split()[0]) for each in status]
+        return max(peaks_kb) >> 10
 
 
-def load(database: Database, subscribers: int) -> None:
-    """Write the ISP into billing's tables, as a year of events would have."""
-    writers: dict[str, Callable[[Subscriber], Iterator[tuple[Any, ...]]]] = {
-        "account": partial(_account_rows, derived_id("entity", "bench"), derived_id("brand", "bench")),
-        "service": _service_rows,
-        "billable_period": _time_rows,
-        "agreement": _agreement_rows,
-        "usage": _usage_rows,
-        "outage_credit": _outage_rows,
-    }
-    with database.engine.begin() as connection:
-        cursor = connection.connection.cursor()
-        for target, rows in writers.items():
-            with cursor.copy(f"COPY billing.{target} ({_COLUMNS[target]}) FROM STDIN") as copy:
-                for i in range(subscribers):
-                    for row in rows(Subscriber(i)):
-                        copy.write_row(row)
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-        connection.execute(text("CHECKPOINT"))
-
-
-_COLUMNS = {
-    "account": "id, number, customer_id, legal_entity_id, brand_id, currency, zone, cycle_day, tax_class,"
-    " dunning_policy, billed_through, next_bill_date, dirty_from",
-    "service": "id, account_id, product_id, billing_start",
-    "billable_period": "service_id, n, account_id, status, from_at, from_date, cause",
-    "agreement": "id, account_id, product_id, service_id, revision, code, name, kind, amount_micro, currency,"
-    " tax_category, months, in_advance, unit, unit_octets, included_octets, credit_policy, from_at, to_at,"
-    " from_date, to_date",
-    "usage": "service_id, key, started_at, ended_at, used_on, octets",
-    "outage_credit": "problem_id, service_id, account_id, started_at, ended_at, started_on, ended_on",
-}
-
-
-def _account_rows(entity: UUID, brand: UUID, s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    who = (s.id_of("account"), f"A{s.i}", s.id_of("customer"), entity, brand)
-    yield (*who, "EUR", "Europe/Berlin", 1, "standard", "standard", JUNE, BILL_DATE, s.reopened)
-
-
-def _service_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    yield s.id_of("service"), s.id_of("account"), s.id_of("product"), "acceptance"
-
-
-def _time_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    start, _ = s.served
-    yield s.id_of("service"), 0, s.id_of("account"), "active", f"{start} 08:00Z", start, "accepted"
-
-
-def _agreement_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    for n, a in enumerate(s.agreements):
-        usage = ("GB", a.unit_octets, a.included_octets) if a.kind == "usage" else (None, None, None)
-        what = (a.id, s.id_of("account"), s.id_of("product"), a.service, 1, f"c{n}", f"Charge {n}", a.kind)
-        price = (a.price_micro, "EUR", a.category, a.months, a.in_advance, *usage, a.credit)
-        instants = (day and f"{day} 00:00+02" for day in (a.start, a.end))
-        yield (*what, *price, *instants, a.start, a.end)
-
-
-def _usage_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    for service, day, octets in s.usage:
-        yield service, f"{day}", f"{day} 00:00Z", f"{day} 23:59Z", day, octets
-
-
-def _outage_rows(s: Subscriber) -> Iterator[tuple[Any, ...]]:
-    for o in s.outages:
-        start = datetime.combine(o.first_day, datetime.min.time(), UTC) + timedelta(hours=4)
-        end = start + timedelta(seconds=o.seconds)
-        yield o.id, o.service, s.id_of("account"), start, end, o.first_day, o.last_day
-
-
-class _Worker:
-    """One worker process: its own connection, and the shard steps that a durable queue would hand it."""
-
-    database: Database
-    runs: BillRuns
-
-
-def _start_worker(url: str, shard_accounts: int) -> None:
-    _Worker.database = Database(url, pool_size=1)
-    _Worker.runs = BillRuns(_Policies(), shard_accounts)  # type: ignore[arg-type]
-
-
-def _step(step: str, run_id: UUID, n: int) -> int:
-    with _unit(_Worker.database) as unit:
-        getattr(_Worker.runs, step)(unit, RunId(run_id), n)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _unit(database: Database) -> Any:
-    def enqueue(*_: object) -> None:
-        """The phases are driven below; what the queue costs is benchmarks.order_to_active's business."""
-
-    return database.unit("billing", clock=CLOCK, actor="bench", enqueue=enqueue)
-
-
-def run(database: Database, url: str, shard_accounts: int, workers: int) -> dict[str, Any]:
-    """Draft, number and post everything; the figures of it."""
-    context = multiprocessing.get_context("spawn")
-    runs = BillRuns(_Policies(), shard_accounts)  # type: ignore[arg-type]
-    with (
-        ProcessPoolExecutor(workers, context, _start_worker, (url, shard_accounts)) as pool,
-        Memory() as memory,
-    ):
-        list(pool.map(os.getpgid, [0] * workers))  # processes are up before the clock starts, as workers are
-        phases, worker_kb = {}, 0
-        started = time.perf_counter()
-        with _unit(database) as unit:
-            run_id = runs.start(unit, BILL_DATE)
-        with database.engine.connect() as connection:
-            shards = connection.scalar(
-                text("SELECT shards FROM billing.bill_run WHERE id = :id"), {"id": run_id}
-            )
-        for phase in ("draft", "number", "post"):
-            began = time.perf_counter()
-            if phase == "number":
-                with _unit(database) as unit:
-                    runs.number(unit, run_id)
-            else:
-                worker_kb = max(pool.map(_step, [phase] * shards, [run_id] * shards, range(shards)))
-            phases[f"{phase}_seconds"] = round(time.perf_counter() - began, 3)
-        seconds = time.perf_counter() - started
-    return {
-        "seconds": seconds,
-        "shards": shards,
-        "peak_rss_mb": memory.peak_mb,
-        "worker_peak_rss_mb": worker_kb >> 10,
-        **phases,
-    }
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 class Memory:
-    """The highest memory of this process, its workers and PostgreSQL; shared pages count once (PSS)."""
+    """The highest memory of workers and PostgreSQL; shared pages count once (PSS)."""
 
-    def __init__(self) -> None:
+    def __init__(self, crew: Crew) -> None:
         self.peak_mb = 0
+        self._crew = crew
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -289,9 +118,8 @@ class Memory:
             self.peak_mb = max(self.peak_mb, self._now_mb())
 
     def _now_mb(self) -> int:
-        me = psutil.Process()
         total = 0
-        for process in [me, *me.children(recursive=True)]:
+        for process in [*self._crew.workers, *self._crew.postgres]:
             try:
                 total += process.memory_full_info().pss
             except psutil.NoSuchProcess:
@@ -299,80 +127,70 @@ class Memory:
         return total >> 20
 
 
-def check(database: Database, subscribers: int) -> str:
-    """`equal`, or the first difference between the database and the oracle."""
-    with database.engine.connect() as connection:
-        posted = {
-            str(row[0]): (row[1], row[2], row[3])
-            for row in connection.execute(
-                text("""SELECT i.account_id, sum(l.net_minor)::bigint, sum(l.tax_minor)::bigint, count(*)
-                        FROM billing.invoice i JOIN billing.invoice_line l ON l.invoice_id = i.id
-                        GROUP BY 1""")
-            )
+def run(stand: Stand, crew: Crew) -> dict[str, Any]:
+    """Bill everyone; seconds, memory and CPU of it."""
+    billing = stand.house.billing
+    ended: dict[str, float] = {}
+    with Memory(crew) as memory:
+        before = crew.cpu_s()
+        started = time.perf_counter()
+        with stand.house.runtime.unit("billing", "benchmark") as unit:
+            run_id = billing.start_run(unit, BILL_DATE)
+        while (progress := billing.run(run_id)) is not None and progress.state != "done":
+            ended[progress.state] = time.perf_counter() - started
+            time.sleep(_POLL_S)
+        seconds = time.perf_counter() - started
+        after = crew.cpu_s()
+    assert progress is not None
+    cpu = {part: after[part] - before[part] for part in after}
+    return {
+        "invoices": progress.invoices,
+        "seconds": round(seconds, 3),
+        "invoices_per_second": round(progress.invoices / seconds),
+        "draft_seconds": round(ended.get("drafting", 0.0), 2),
+        "shards": progress.shards_total,
+        "cpu_seconds": {part: round(spent, 2) for part, spent in cpu.items()},
+        "cpu_us_per_invoice": round(sum(cpu.values()) / progress.invoices * 1e6, 1),
+        "peak_rss_mb": memory.peak_mb,
+        "worker_peak_rss_mb": crew.worker_peak_mb(),
+    }
+
+
+def prepare(stand: Stand, subscribers: int) -> None:
+    """The ISP's policies as an operator imports them; a year of its facts, as events would have left them."""
+    stand.start_database()
+    with tempfile.TemporaryDirectory() as folder:
+        policies = Path(folder) / "policies.yaml"
+        policies.write_text(POLICIES)
+        stand.house.importer.load_policies(policies)
+    load(stand.house.database, subscribers)
+
+
+def measure(subscribers: int, workers: int) -> Mapping[str, Any]:
+    folder = default_data_dir().resolve().with_name(f"turnup-bench-{new_id().hex[-8:]}")
+    with Stand(folder, {"simulated_clock": "false", "order_queue_poll_ms": "50"}) as stand:
+        prepare(stand, subscribers)
+        with Crew(stand, workers) as crew:
+            figures = run(stand, crew)
+        with stand.house.database.engine.connect() as connection:
+            lines = connection.scalar(text("SELECT count(*) FROM billing.invoice_line"))
+        return {
+            "subscribers": subscribers,
+            "workers": workers,
+            **figures,
+            "lines": lines,
+            "check": check(stand.house.database, subscribers),
         }
-        books: dict[str, int] = {
-            row[0]: row[1]
-            for row in connection.execute(
-                text("SELECT ledger_account, sum(amount_minor)::bigint FROM billing.ledger_entry GROUP BY 1")
-            )
-        }
-        totals, numbered, lowest, highest = connection.execute(
-            text("""SELECT (SELECT sum(total_minor)::bigint FROM billing.invoice), count(*), min(number),
-                           max(number) FROM billing.invoice_number""")
-        ).one()
-    net = tax = invoices = 0
-    for i in range(subscribers):
-        subscriber = Subscriber(i)
-        expected = oracle.lines(subscriber.account, BILL_DATE, _RATES, {"standard": _CREDIT})
-        mine = (sum(line.net for line in expected), sum(line.tax for line in expected), len(expected))
-        got = posted.get(subscriber.id_of("account"), (0, 0, 0))
-        if mine != got:
-            return f"subscriber {i}: oracle says net, tax, lines {mine}, posted are {got}"
-        net, tax, invoices = net + mine[0], tax + mine[1], invoices + bool(expected)
-    if books != {"receivable": net + tax, "revenue": -net, "tax": -tax} or totals != net + tax:
-        return f"the ledger holds {books}, invoices {totals}; the oracle says net {net}, tax {tax}"
-    if (numbered, lowest, highest) != (invoices, 1, invoices):
-        return f"{numbered} numbers from {lowest} to {highest} for {invoices} invoices"
-    return "equal"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subscribers", type=int, default=100_000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--shard-accounts", type=int, default=5_000)
+    parser.add_argument("--workers", type=int, default=1, help="worker processes; `turnup up` starts one")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - is standard output")
     arguments = parser.parse_args()
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     on = machine()
-    with tempfile.TemporaryDirectory(prefix="turnup-bench-") as folder:
-        Path(folder).chmod(0o755)
-        engine = ensure_running(Path(folder) / "data", until_pid=os.getpid())
-        create_database(engine, "bench")
-        url = engine.url("bench")
-        database = Database(url, pool_size=2)
-        install(database.engine, url, [Schema(name="billing", metadata=metadata, ddl=DDL)])
-        load(database, arguments.subscribers)
-        figures = run(database, url, arguments.shard_accounts, arguments.workers)
-        with database.engine.connect() as connection:
-            invoices, lines = connection.execute(
-                text(
-                    """SELECT (SELECT count(*) FROM billing.invoice),
-                              (SELECT count(*) FROM billing.invoice_line)"""
-                )
-            ).one()
-        seconds = figures.pop("seconds")
-        result = {
-            "subscribers": arguments.subscribers,
-            "invoices": invoices,
-            "lines": lines,
-            "seconds": round(seconds, 3),
-            "invoices_per_second": round(invoices / seconds),
-            **figures,
-            "workers": arguments.workers,
-            "check": check(database, arguments.subscribers),
-        }
-        database.close()
+    result = measure(arguments.subscribers, arguments.workers)
     report("bill_run", result, on, arguments.json)
     sys.exit(result["check"] != "equal")
 

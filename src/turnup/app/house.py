@@ -45,7 +45,7 @@ from turnup.runtime.events import Consumer
 from turnup.runtime.secrets import SecretBox, seal_text
 from turnup.runtime.settings import Settings
 
-_BILLING_SHARDS_AT_ONCE = 2
+_BILLING_SHARDS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ UUIDv7 (`new_id`: sortable by birth, kind to indexes); work that may be retried 
 what it is about (`derived_id`), so that doing it twice names the same thing. People see numbers, never ids.
 """
 
+from collections.abc import Iterable
+from hashlib import sha1
 from typing import NewType
 from uuid import UUID, uuid5
 
@@ -44,7 +46,10 @@ RunId = NewType("RunId", UUID)
 FindingId = NewType("FindingId", UUID)
 EventId = NewType("EventId", UUID)
 
+_SEPARATOR = "\x1f"
 _NAMESPACE = UUID("6f0c1f3e-7b5a-5d0e-9a51-2f7475726e75")
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""RFC 9562, 4.1: the two high bits of the ninth octet are 10."""
 
 
 def new_id() -> UUID:
@@ -54,4 +59,16 @@ def new_id() -> UUID:
 
 def derived_id(kind: str, *parts: object) -> UUID:
     """The id (UUIDv5) of the thing of this kind that these parts determine: same parts, same id, always."""
-    return uuid5(_NAMESPACE, "\x1f".join((kind, *(str(part) for part in parts))))
+    return uuid5(_NAMESPACE, _SEPARATOR.join((kind, *(str(part) for part in parts))))
+
+
+def derived_ids(kind: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """`derived_id` of every row, as text, at a fifth of the cost: for ids by the hundred thousand."""
+    start = sha1(_NAMESPACE.bytes + kind.encode(), usedforsecurity=False)
+    found = []
+    for parts in rows:
+        digest = start.copy()
+        digest.update(_SEPARATOR.join(("", *parts)).encode())
+        h = digest.hexdigest()
+        found.append(f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}")
+    return found

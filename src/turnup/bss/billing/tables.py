@@ -214,15 +214,25 @@ bill_run_shard = Table(
     comment="drafts are frozen frames as Arrow IPC, dropped once posted",
 )
 
-draft_invoice = Table(
-    "draft_invoice",
+number_block = Table(
+    "number_block",
     metadata,
     Column("run_id", Uuid, primary_key=True),
     Column("shard", Integer, primary_key=True),
-    Column("n", Integer, primary_key=True),
-    Column("invoice_id", Uuid, nullable=False),
-    Column("legal_entity_id", Uuid, nullable=False),
-    comment="what numbering counts through",
+    Column("legal_entity_id", Uuid, primary_key=True),
+    Column("invoices", Integer, nullable=False),
+    Column("first_number", BigInteger),
+    CheckConstraint("invoices > 0", name="number_block_invoices"),
+    comment="the numbers of a shard's drafts, by account; given when all is drafted",
+)
+
+number_series = Table(
+    "number_series",
+    metadata,
+    Column("legal_entity_id", Uuid, primary_key=True),
+    Column("series", Text, primary_key=True),
+    Column("last_number", BigInteger, nullable=False),
+    comment="the highest number given away; every number up to it belongs to a document or to a frozen draft",
 )
 
 parked_account = Table(
@@ -260,7 +270,7 @@ invoice_number = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("invoice_id", Uuid, nullable=False, unique=True),
     Column("issued_on", Date, nullable=False),
-    comment="append-only and gapless per legal entity and series",
+    comment="append-only and gapless per legal entity and series; written with the document",
 )
 
 invoice = Table(

@@ -1273,18 +1273,32 @@ COMMENT ON TABLE billing.bill_run_shard IS 'drafts are frozen frames as Arrow IP
 
 -- next
 
-CREATE TABLE billing.draft_invoice (
+CREATE TABLE billing.number_block (
 	run_id UUID NOT NULL, 
 	shard INTEGER NOT NULL, 
-	n INTEGER NOT NULL, 
-	invoice_id UUID NOT NULL, 
 	legal_entity_id UUID NOT NULL, 
-	PRIMARY KEY (run_id, shard, n)
+	invoices INTEGER NOT NULL, 
+	first_number BIGINT, 
+	PRIMARY KEY (run_id, shard, legal_entity_id), 
+	CONSTRAINT number_block_invoices CHECK (invoices > 0)
 )
 
 -- next
 
-COMMENT ON TABLE billing.draft_invoice IS 'what numbering counts through'
+COMMENT ON TABLE billing.number_block IS 'the numbers of a shard''s drafts, by account; given when all is drafted'
+
+-- next
+
+CREATE TABLE billing.number_series (
+	legal_entity_id UUID NOT NULL, 
+	series TEXT NOT NULL, 
+	last_number BIGINT NOT NULL, 
+	PRIMARY KEY (legal_entity_id, series)
+)
+
+-- next
+
+COMMENT ON TABLE billing.number_series IS 'the highest number given away; every number up to it belongs to a document or to a frozen draft'
 
 -- next
 
@@ -1335,7 +1349,7 @@ CREATE TABLE billing.invoice_number (
 
 -- next
 
-COMMENT ON TABLE billing.invoice_number IS 'append-only and gapless per legal entity and series'
+COMMENT ON TABLE billing.invoice_number IS 'append-only and gapless per legal entity and series; written with the document'
 
 -- next
 

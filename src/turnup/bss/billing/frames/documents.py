@@ -5,14 +5,35 @@ from datetime import date
 import polars as pl
 
 from turnup.bss.billing.model import BillingPolicy
-from turnup.kernel.ids import derived_id
+from turnup.kernel.ids import derived_ids
 
 
 def identified(invoices: pl.DataFrame) -> pl.DataFrame:
     """Adds `invoice_id`, derived: the same account and period is the same invoice, always."""
-    columns = invoices.select("account_id", "period_from", "period_to").iter_rows()
-    ids = [str(derived_id("invoice", account, start, end, "bill", 0)) for account, start, end in columns]
+    period = [pl.col(name).dt.strftime("%Y-%m-%d") for name in ("period_from", "period_to")]
+    parts = invoices.select("account_id", *period).iter_rows()
+    ids = derived_ids("invoice", ((*part, "bill", "0") for part in parts))
     return invoices.with_columns(pl.Series("invoice_id", ids, dtype=pl.String))
+
+
+def numbered(invoices: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
+    """Adds `number`: each legal entity's block (legal_entity_id, first_number) counted through by account."""
+    ordered = invoices.sort("account_id").join(
+        blocks, on="legal_entity_id", how="left", maintain_order="left"
+    )
+    place = pl.int_range(pl.len()).over("legal_entity_id")
+    return ordered.with_columns(number=pl.col("first_number") + place).drop("first_number")
+
+
+def number_rows(invoices: pl.DataFrame, policy: BillingPolicy, bill_date: date) -> pl.DataFrame:
+    """Rows of table invoice_number."""
+    return invoices.select(
+        "legal_entity_id",
+        "number",
+        "invoice_id",
+        series=pl.lit(policy.series),
+        issued_on=pl.lit(bill_date),
+    ).sort("legal_entity_id", "number")
 
 
 def invoice_number(series: str, number: pl.Expr) -> pl.Expr:

@@ -1,16 +1,24 @@
 """Bill runs: draft every shard, number in one go, post every shard. Each step is one idempotent unit.
 
 A run drafts first: invoices and lines are computed and frozen, without numbers. When the last shard is
-drafted, one short unit numbers them all. Then shards are posted; documents and events exist only from there
-on. A step that is repeated finds its work done and does nothing. Whoever finishes a phase's last shard
-starts the next phase, in the same transaction.
+drafted, one short unit gives every shard its block of numbers. Then shards are posted; documents, their
+numbers and events exist only from there on. A step that is repeated finds its work done and does nothing.
+Whoever finishes a phase's last shard starts the next phase, in the same transaction.
 """
 
 import json
 from datetime import date, datetime
 from uuid import UUID
 
-from turnup.bss.billing.frames.documents import fact_rows, identified, invoice_rows, ledger_rows, line_rows
+from turnup.bss.billing.frames.documents import (
+    fact_rows,
+    identified,
+    invoice_rows,
+    ledger_rows,
+    line_rows,
+    number_rows,
+    numbered,
+)
 from turnup.bss.billing.frames.facts import Facts
 from turnup.bss.billing.frames.invoices import bill
 from turnup.bss.billing.model import Granularity, RunState, ShardState
@@ -114,13 +122,15 @@ class BillRuns:
         run = self._run(unit, run_id)
         draft = runs.read_draft(connection, shard)
         policies = frozen_policies(run.policies)
+        invoices = numbered(draft.invoices, runs.number_blocks(connection, shard))
         posted = runs.ShardFrames(
-            invoice_rows(draft.invoices, policies.billing, run.bill_date),
-            line_rows(draft.lines, draft.invoices, run.bill_date),
+            invoice_rows(invoices, policies.billing, run.bill_date),
+            line_rows(draft.lines, invoices, run.bill_date),
             fact_rows(draft.facts, policies.billing),
             draft.moved,
         )
-        runs.append_documents(connection, shard, posted, ledger_rows(draft.invoices, run.bill_date))
+        numbers = number_rows(invoices, policies.billing, run.bill_date)
+        runs.append_documents(connection, shard, posted, numbers, ledger_rows(invoices, run.bill_date))
         runs.close_shard(connection, shard, draft.moved)
         for account_id in payments.accounts_with_credit(connection, shard.first, shard.last):
             settle(unit, account_id)

@@ -26,7 +26,8 @@ class Scope:
 
 # [x] stands for an instant in Unix seconds. `since`: the day from which an account is looked at again. Late
 # facts reach back, and what they touch is a whole charge period, so usage and outages of reopened accounts
-# are read from a month before.
+# are read from a month before. Every query names the range of ids (or goes account by account) for its own
+# table too: a shard that scanned a whole table would make a run quadratic in the number of subscribers.
 _DUE = """
     SELECT a.*, least(a.billed_through, a.dirty_from) AS since,
            least(a.billed_through, a.dirty_from - 31) AS facts_since
@@ -43,21 +44,26 @@ _QUERIES = {
                g.in_advance::text, g.unit_octets, g.included_octets, g.credit_policy, g.from_date, g.to_date,
                [g.from_at], [g.to_at]
         FROM billing.agreement g JOIN ({_DUE}) a ON a.id = g.account_id
-        WHERE (g.to_at > g.from_at) IS NOT FALSE
+        WHERE g.account_id BETWEEN %(first)s AND %(last)s AND (g.to_at > g.from_at) IS NOT FALSE
           AND (g.to_date IS NULL OR a.dirty_from IS NOT NULL OR g.to_date > a.billed_through - 62)""",
     "times": f"""
         SELECT t.service_id, t.status, t.from_date, t.to_date, [t.from_at], [t.to_at]
-        FROM billing.billable_period t JOIN ({_DUE}) a ON a.id = t.account_id""",
+        FROM billing.billable_period t JOIN ({_DUE}) a ON a.id = t.account_id
+        WHERE t.account_id BETWEEN %(first)s AND %(last)s""",
     "usage": f"""
         SELECT u.service_id, u.used_on, u.octets
-        FROM billing.usage u JOIN billing.service s ON s.id = u.service_id
-        JOIN ({_DUE}) a ON a.id = s.account_id
-        WHERE u.used_on >= a.facts_since AND u.used_on < %(bill_date)s""",
+        FROM (SELECT DISTINCT g.service_id, a.facts_since
+              FROM billing.agreement g JOIN ({_DUE}) a ON a.id = g.account_id
+              WHERE g.account_id BETWEEN %(first)s AND %(last)s AND g.kind = 'usage') s
+        CROSS JOIN LATERAL (SELECT * FROM billing.usage
+                            WHERE service_id = s.service_id AND used_on >= s.facts_since
+                              AND used_on < %(bill_date)s OFFSET 0) u""",
     "outages": f"""
         SELECT o.problem_id, o.service_id, o.started_on, o.ended_on, extract(epoch FROM o.started_at)::bigint,
                extract(epoch FROM o.ended_at)::bigint
         FROM billing.outage_credit o JOIN ({_DUE}) a ON a.id = o.account_id
-        WHERE o.ended_on >= a.facts_since AND o.ended_on < %(bill_date)s""",
+        WHERE o.account_id BETWEEN %(first)s AND %(last)s
+          AND o.ended_on >= a.facts_since AND o.ended_on < %(bill_date)s""",
     "billed": f"""
         SELECT i.account_id, l.agreement_id, l.kind, l.source_id, l.period_from, l.period_to,
                sum(l.net_minor)::bigint

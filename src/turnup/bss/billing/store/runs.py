@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from turnup.bss.billing.model import RunState, ShardState
-from turnup.bss.billing.store.bulk import append_frame, execute, frozen, read_frame, rows, thawed
+from turnup.bss.billing.store.bulk import append_frame, array, execute, frozen, read_frame, rows, thawed
 from turnup.bss.billing.store.facts import Scope
 
 
@@ -166,13 +166,8 @@ def save_draft(
     """Freeze a shard's draft. `draft.invoices` carries `invoice_id`."""
     run = pl.lit(str(shard.run_id)).alias("run_id")
     number = pl.lit(shard.n).alias("shard")
-    append_frame(
-        connection,
-        "draft_invoice",
-        draft.invoices.select(
-            run, number, n=pl.int_range(pl.len()), invoice_id="invoice_id", legal_entity_id="legal_entity_id"
-        ),
-    )
+    counts = draft.invoices.group_by("legal_entity_id").agg(invoices=pl.len())
+    append_frame(connection, "number_block", counts.with_columns(run, number))
     append_frame(connection, "parked_account", parked_accounts.select(run, "account_id", "reason"))
     execute(
         connection,
@@ -217,51 +212,63 @@ def set_state(
     )
 
 
-def assign_numbers(connection: Connection, run: RunRow, series: str) -> int:
-    """Number the run's drafts in one statement, gapless per legal entity; returns how many."""
-    execute(connection, "SELECT pg_advisory_xact_lock(hashtext('billing.invoice_number'))", {})
-    return execute(
+def assign_numbers(connection: Connection, run: RunRow, series: str) -> None:
+    """Give every shard its block of numbers, gapless per legal entity: a row or a few per shard, however many
+    invoices. The series' row stays locked until commit; entities are taken in order, so that two runs never
+    wait for each other."""
+    execute(
         connection,
-        """INSERT INTO billing.invoice_number (legal_entity_id, series, number, invoice_id, issued_on)
-           SELECT d.legal_entity_id, %(series)s,
-                  coalesce(last.number, 0)
-                    + row_number() OVER (PARTITION BY d.legal_entity_id ORDER BY d.shard, d.n),
-                  d.invoice_id, %(day)s
-           FROM billing.draft_invoice d
-           LEFT JOIN (SELECT legal_entity_id, max(number) AS number FROM billing.invoice_number
-                      WHERE series = %(series)s GROUP BY legal_entity_id) last USING (legal_entity_id)
-           WHERE d.run_id = %(run)s""",
-        {"run": run.id, "series": series, "day": run.bill_date},
+        """WITH wanted AS (
+             SELECT legal_entity_id, sum(invoices)::bigint AS invoices FROM billing.number_block
+             WHERE run_id = %(run)s GROUP BY legal_entity_id ORDER BY legal_entity_id),
+           taken AS (
+             INSERT INTO billing.number_series AS s (legal_entity_id, series, last_number)
+             SELECT legal_entity_id, %(series)s, invoices FROM wanted
+             ON CONFLICT (legal_entity_id, series)
+               DO UPDATE SET last_number = s.last_number + excluded.last_number
+             RETURNING legal_entity_id, last_number)
+           UPDATE billing.number_block b
+           SET first_number = taken.last_number - wanted.invoices + before.invoices + 1
+           FROM taken, wanted, (
+             SELECT legal_entity_id, shard,
+                    sum(invoices) OVER (PARTITION BY legal_entity_id ORDER BY shard) - invoices AS invoices
+             FROM billing.number_block WHERE run_id = %(run)s) before
+           WHERE b.run_id = %(run)s AND b.shard = before.shard
+             AND b.legal_entity_id = before.legal_entity_id
+             AND b.legal_entity_id = taken.legal_entity_id AND b.legal_entity_id = wanted.legal_entity_id""",
+        {"run": run.id, "series": series},
+    )
+
+
+def number_blocks(connection: Connection, shard: ShardRow) -> pl.DataFrame:
+    """The first number of the shard, per legal entity."""
+    return read_frame(
+        connection,
+        """SELECT legal_entity_id, first_number FROM billing.number_block
+           WHERE run_id = %(run)s AND shard = %(n)s""",
+        {"run": shard.run_id, "n": shard.n},
+        {"legal_entity_id": pl.String, "first_number": pl.Int64},
     )
 
 
 def read_draft(connection: Connection, shard: ShardRow) -> ShardFrames:
-    """A frozen draft, its invoices with their number."""
+    """A frozen draft."""
     parts = rows(
         connection,
         """SELECT draft_invoices, draft_lines, draft_facts, draft_moved FROM billing.bill_run_shard
            WHERE run_id = %(run)s AND n = %(n)s""",
         {"run": shard.run_id, "n": shard.n},
     )[0]
-    invoices, lines, facts, moved = (thawed(part) for part in parts)
-    numbers = read_frame(
-        connection,
-        """SELECT d.invoice_id, x.number FROM billing.draft_invoice d
-           JOIN billing.invoice_number x ON x.invoice_id = d.invoice_id
-           WHERE d.run_id = %(run)s AND d.shard = %(n)s""",
-        {"run": shard.run_id, "n": shard.n},
-        {"invoice_id": pl.String, "number": pl.Int64},
-    )
-    numbered = invoices.join(numbers, on="invoice_id").sort("account_id")
-    return ShardFrames(numbered, lines, facts, moved)
+    return ShardFrames(*(thawed(part) for part in parts))
 
 
 def append_documents(
-    connection: Connection, shard: ShardRow, draft: ShardFrames, entries: pl.DataFrame
+    connection: Connection, shard: ShardRow, draft: ShardFrames, numbers: pl.DataFrame, entries: pl.DataFrame
 ) -> None:
-    """Post a shard: documents, lines with their derivations, ledger entries. `draft.invoices` is complete."""
+    """Post a shard: numbers, documents, lines with their derivations, ledger entries."""
     origin = [pl.lit(str(shard.run_id)).alias("run_id"), pl.lit(shard.n).alias("shard")]
     append_frame(connection, "run_fact", draft.facts.with_columns(*origin))
+    append_frame(connection, "invoice_number", numbers)
     append_frame(connection, "invoice", draft.invoices.with_columns(*origin))
     append_frame(connection, "invoice_line", draft.lines)
     append_frame(connection, "ledger_entry", entries)
@@ -278,18 +285,18 @@ def close_shard(connection: Connection, shard: ShardRow, moved: pl.DataFrame) ->
                 AS m (id, close, next_bill_date, facts_version)
            WHERE a.id = m.id AND a.billed_through < m.close""",
         {
-            "ids": moved["account_id"].to_list(),
-            "closes": moved["close"].to_list(),
-            "nexts": moved["next_bill_date"].to_list(),
-            "versions": moved["facts_version"].to_list(),
+            "ids": array(moved["account_id"]),
+            "closes": array(moved["close"]),
+            "nexts": array(moved["next_bill_date"]),
+            "versions": array(moved["facts_version"]),
         },
     )
-    for statement in (
+    execute(
+        connection,
         """UPDATE billing.bill_run_shard SET state = 'posted', draft_invoices = NULL, draft_lines = NULL,
                draft_facts = NULL, draft_moved = NULL WHERE run_id = %(run)s AND n = %(n)s""",
-        "DELETE FROM billing.draft_invoice WHERE run_id = %(run)s AND shard = %(n)s",
-    ):
-        execute(connection, statement, {"run": shard.run_id, "n": shard.n})
+        {"run": shard.run_id, "n": shard.n},
+    )
 
 
 def parked(connection: Connection, run_id: UUID) -> list[tuple[UUID, str]]:

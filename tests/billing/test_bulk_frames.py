@@ -1,0 +1,64 @@
+"""Frames out of the database and back: every type, nulls, no rows, and a text that would shift columns."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+from billing_house import House
+
+from turnup.bss.billing.store.bulk import append_frame, array, read_frame, rows
+
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "name": pl.String,
+    "day": pl.Date,
+    "amount": pl.Int64,
+    "good": pl.Boolean,
+}
+ROWS = [
+    ('a "b", {c}\\\n', date(2026, 2, 28), -(2**63), True),
+    (None, None, None, None),
+    ("ü", date(1970, 1, 1), 2**63 - 1, False),
+]
+
+
+def _values(count: int) -> str:
+    values = (
+        "(0, E'a \"b\", {c}\\\\\\n', date '2026-02-28', -9223372036854775808, true)",
+        "(1, NULL, NULL, NULL, NULL)",
+        "(2, 'ü', '1970-01-01', 9223372036854775807, false)",
+    )
+    columns = "name, day, amount, good"
+    return f"SELECT {columns} FROM (VALUES {', '.join(values)}) AS v (n, {columns}) WHERE n < {count}"
+
+
+def test_a_frame_holds_the_rows_of_the_query(house: House) -> None:
+    with house.unit() as unit:
+        frame = read_frame(unit.connection, _values(3), {}, SCHEMA)
+    assert dict(frame.schema) == SCHEMA
+    assert frame.rows() == ROWS
+
+
+def test_no_rows_are_a_frame_of_the_schema(house: House) -> None:
+    with house.unit() as unit:
+        frame = read_frame(unit.connection, _values(0), {}, SCHEMA)
+    assert frame.is_empty()
+    assert dict(frame.schema) == SCHEMA
+
+
+def test_a_text_with_the_separator_is_refused(house: House) -> None:
+    with house.unit() as unit, pytest.raises(ValueError, match="unit separator"):
+        read_frame(unit.connection, "SELECT E'a\\x1fb', 1", {}, {"name": pl.String, "n": pl.Int64})
+
+
+def test_columns_go_in_as_arrays_and_as_copied_rows(house: House) -> None:
+    day = pl.Series([date(2026, 2, 28), None])
+    with house.unit() as unit:
+        found = rows(unit.connection, "SELECT unnest(%(days)s::date[])", {"days": array(day)})
+        assert found == [(date(2026, 2, 28),), (None,)]
+        assert rows(unit.connection, "SELECT unnest(%(none)s::int[])", {"none": array(pl.Series([]))}) == []
+        run, account = "01920000-0000-7000-8000-000000000001", "01920000-0000-7000-8000-000000000002"
+        reasons = pl.DataFrame({"run_id": [run], "account_id": [account], "reason": ['odd, "quoted"\n']})
+        append_frame(unit.connection, "parked_account", reasons)
+        assert rows(unit.connection, "SELECT reason FROM billing.parked_account", {}) == [
+            ('odd, "quoted"\n',)
+        ]
