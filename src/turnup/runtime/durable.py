@@ -59,6 +59,8 @@ class Workflow:
     name: str
     function: Callable[..., None]
     queue: str = "default"
+    logged: tuple[str, ...] = ()
+    """What log lines call its first arguments (`order_id`); ids only, no personal data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,9 @@ class Durable:
     def _body_of(self, workflow: Workflow) -> Callable[..., None]:
         def body(traceparent: str, *args: str) -> None:
             run = Run(self, workflow.name, traceparent or None)
-            workflow.function(run, *args)
+            named = dict(zip(workflow.logged, args, strict=False))
+            with telemetry.bind(workflow=workflow.name, workflow_id=run.id, **named):
+                workflow.function(run, *args)
 
         body.__qualname__ = workflow.name
         return body

@@ -6,12 +6,11 @@ effects in one transaction. An event that cannot be handled parks its aggregate 
 """
 
 import importlib
-import json
 import pkgutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -309,8 +308,12 @@ class Consumer:
         return {row[0] for row in rows}
 
     def _handle(self, unit: Any, event: StoredEvent) -> None:
-        with telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"):
-            self._handlers[event.type](unit, event.load())
+        told = event.load()
+        with (
+            telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"),
+            telemetry.bind(consumer=self.component, event_type=event.type, **_ids(told)),
+        ):
+            self._handlers[event.type](unit, told)
 
     def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> bool:
         try:
@@ -345,6 +348,12 @@ class Consumer:
         rows = list(result) if result.returns_rows else []
         unit.connection.execute(_SET_ROLE, {"role": f"turnup_{self.component}"})
         return rows
+
+
+def _ids(event: Event) -> dict[str, object]:
+    """The ids an event carries, by their names: service_id, order_id and the like."""
+    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name.endswith("_id")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _RESET_ROLE = text("RESET ROLE")
@@ -414,8 +423,3 @@ def parked(connection: Connection) -> list[Mapping[str, Any]]:
                 FROM runtime.parked p JOIN runtime.event e ON e.position = p.position ORDER BY p.position""")
     )
     return [dict(row._mapping) for row in rows]
-
-
-def to_json(event: Event) -> str:
-    """The event as JSON text, as outside subscribers get it."""
-    return json.dumps(_adapter(type(event)).dump_python(event, mode="json"))
