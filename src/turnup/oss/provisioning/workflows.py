@@ -140,12 +140,9 @@ class NetworkRealiser:
         if live is None:
             return None
         wanted = rules.live_session(service)
-        if wanted is None:
-            self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
-            return None
         if live == wanted:
             return live.down_kbps, live.up_kbps
-        changed = self._aaa.change_authorization(
+        changed = wanted is not None and self._aaa.change_authorization(
             nas,
             service.login,
             None,
@@ -154,14 +151,14 @@ class NetworkRealiser:
             wanted.walled,
             deadline_s=deadline_s,
         )
-        if not changed:
+        if not changed:  # she re-authenticates by herself, and gets what the AAA server now says
             self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
-            return None  # she re-authenticates by herself, and gets what the AAA server now says
+        # whatever it answered: a refused Disconnect leaves a ceased customer online
         read_back = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
         if read_back is None:
             return None
         if read_back != wanted:
-            raise Unavailable(f"{nas} acknowledged {wanted} but the session is {read_back}")
+            raise Unavailable(f"{nas}: the session should be {wanted or 'gone'} and is {read_back}")
         return read_back.down_kbps, read_back.up_kbps
 
     @staticmethod
