@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -40,16 +40,6 @@ _HEARTBEAT_S = 2.0
 LEASE_S = 15.0
 """A worker that has not been heard of for this long has lost its work to the others, unless the settings say
 otherwise (`lease_seconds`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How a world step is repeated when it raises; delays in seconds."""
-
-    attempts: int = 4
-    first_delay_s: float = 0.2
-    backoff: float = 3.0
-    when: Callable[[BaseException], bool] = field(default=lambda _error: True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
