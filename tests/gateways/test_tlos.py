@@ -7,6 +7,7 @@ import pytest
 
 from builders.lab_network import access, credentials_of, drop, element_of, put, service_id, subscriber
 from turnup.contracts.configuration import ElementRefused, StaleGeneration
+from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.transports.ssh import SshPool, SshTarget
 from turnup.kernel.errors import Unavailable
 from turnup.kernel.ids import derived_id
@@ -142,6 +143,28 @@ def test_a_lost_acknowledgement_is_unknown_and_is_saved_later(olt):
     assert lines_of(olt.saved()) == []
     assert olt.read(service_id(1)) == {service_id(1): access(1)}
     assert lines_of(olt.saved()) == lines_of(olt.running()) != []
+
+
+def test_what_another_process_committed_and_did_not_save_is_saved_by_the_next_read(olt, ssh):
+    put_it = put(access(1))
+    olt.apply(put_it)
+    dead = SshPool()  # it came as far as its commit
+    target = SshTarget.of(olt.element, olt.credentials)
+    dead.exec(target, f"configure\nset service {service_id(1)} vlan 1777\ncommit\nexit\n", 5.0)
+    dead.close()
+    assert lines_of(olt.saved()) != lines_of(olt.running())
+    survivor = TlosDriver(ssh)
+    read = survivor.read(olt.element, olt.credentials, [service_id(1)], deadline_s=5.0)
+    assert read[service_id(1)].attributes["vlan"] == "1777"
+    assert lines_of(olt.saved()) == lines_of(olt.running()) != []
+
+
+def test_a_read_that_cannot_save_what_it_read_is_no_proof(olt, ssh):
+    olt.lab.client.lie(device="olt1", kind="refuse", on="save", count=50)
+    with pytest.raises(Unavailable):
+        olt.apply(put(access(1)))
+    with pytest.raises(Unavailable, match="does not save"):
+        TlosDriver(ssh).read(olt.element, olt.credentials, None, deadline_s=5.0)
 
 
 def test_a_half_applied_change_is_transient_and_repaired_by_repeating(olt):

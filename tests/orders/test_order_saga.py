@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from builders.house import deliver_events
+from builders.log_lines import captured_log
 from orders.conftest import World, add, modify
 from turnup.bss.orders import workflows
 from turnup.bss.orders.model import Order
+from turnup.bss.orders.service import FULFIL
 from turnup.bss.orders.workflows import STEPS, SagaStep
 from turnup.contracts.orders import FalloutChoice, ItemAction, NewOrderItem, OrderId, ProductStatus
 from turnup.kernel.errors import InvalidInput, Unavailable
@@ -49,8 +52,8 @@ class DirectRun:
         with self._runtime.unit(component, "workflow:test") as unit:
             return function(unit, *args)
 
-    def world(self, name: str, function: Any, *args: Any) -> Any:
-        return function(*args)
+    def world(self, name: str, function: Any, *args: Any, **more: Any) -> Any:
+        return function(*args, **more)
 
     def sleep(self, seconds: float) -> None:
         return None
@@ -342,3 +345,40 @@ def test_an_end_that_fails_falls_out_too_and_can_be_retried(
     assert (fallout.step, FalloutChoice.SKIP in fallout.choices) == ("complete", False)
     world.act(world.orders.resolve_fallout, order_id, FalloutChoice.RETRY, "mended")
     settled(world, order_id, "completed")
+
+
+@pytest.mark.usefixtures("worker")
+def test_every_log_line_of_the_saga_names_its_order_and_its_service(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, reserve = structlog.get_logger("turnup.test"), world.inventory.reserve
+
+    def reserve_and_say(unit: Any, request: Any) -> Any:
+        log.info("reserving")
+        return reserve(unit, request)
+
+    monkeypatch.setattr(world.inventory, "reserve", reserve_and_say)
+    world.network.meanwhile = lambda: log.info("configuring")
+    with captured_log() as read:
+        order_id = world.submit(add())
+        settled(world, order_id, "completed")
+        world.network.trouble.append("refused")
+        fallen = world.submit(add())
+        settled(world, fallen, "held")
+        lines = [line for line in read() if line["logger"].startswith("turnup")]
+    order = world.orders.order(order_id)
+    assert order is not None
+    about = [line for line in lines if line.get("order_id") == str(order_id)]
+    assert [line["event"] for line in about] == [
+        "reserving",
+        *["order_step"] * 2,
+        "configuring",
+        "order_step",
+    ]
+    assert {(line["order"], line["workflow"], line["attempt"]) for line in about} == {
+        (order.number, FULFIL, "1")
+    }
+    services = {line["event"]: line.get("service_id") for line in about}
+    assert services["reserving"] == services["configuring"] == str(order.items[0].service_id)
+    [fell_out] = [line for line in lines if line["event"] == "order_fell_out"]
+    assert (fell_out["order_id"], fell_out["step"]) == (str(fallen), "realise")

@@ -40,8 +40,8 @@ class InlineRun:
 
         return self._do(name, once)
 
-    def world(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        return self._do(name, lambda: function(*args))
+    def world(self, name: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        return self._do(name, lambda: function(*args, **more))
 
     def sleep(self, seconds: float) -> None:
         time.sleep(min(seconds, _LONGEST_PAUSE_S))

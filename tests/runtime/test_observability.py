@@ -1,24 +1,27 @@
 """Logs carry the ids of what is worked on; a trace goes from the request to its events."""
 
-import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import structlog
+from fastapi import APIRouter
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import MetaData, text
 
-from builders.house import client_of, lay_out, runtime_on
+from builders.house import client_of, deliver_events, lay_out, runtime_on
+from builders.log_lines import captured_log
 from turnup.contracts.monitoring import SessionStarted
+from turnup.kernel.errors import Unavailable
 from turnup.kernel.ids import ServiceId, new_id
 from turnup.runtime import telemetry
 from turnup.runtime.component import Component, Runtime, Schema
-from turnup.runtime.observability import bind, configure_logging, configure_tracing, file_exporter
+from turnup.runtime.observability import configure_tracing, file_exporter
 from turnup.runtime.tmf import Resource, router
 
 SCHEMA = Schema(name="sample", metadata=MetaData(schema="sample"))
@@ -44,26 +47,15 @@ def spans() -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
-    yield
-    root.handlers, root.level = before
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-
-
-def test_log_lines_carry_ids_and_trace(restored_logging: None, spans: InMemorySpanExporter) -> None:
-    out = io.StringIO()
-    configure_logging("json", "info", process="worker-1", stream=out)
+def test_log_lines_carry_ids_and_trace(spans: InMemorySpanExporter) -> None:
     log = structlog.get_logger("turnup.test")
-    with bind(order_id="o1"), telemetry.span("order"):
-        log.info("step_done", ms=12)
-        logging.getLogger("some.library").warning("told %s", "so")
-    log.debug("not shown")
-    log.info("outside")
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    with captured_log("worker-1") as read:
+        with telemetry.bind(order_id="o1"), telemetry.span("order"):
+            log.info("step_done", ms=12)
+            logging.getLogger("some.library").warning("told %s", "so")
+        log.debug("not shown")
+        log.info("outside")
+        lines = read()
     assert [(line["event"], line.get("order_id"), "trace_id" in line) for line in lines] == [
         ("step_done", "o1", True),
         ("told so", "o1", True),
@@ -105,6 +97,87 @@ def test_one_trace_from_the_callers_span_to_the_event(runtime: Runtime, spans: I
         "0af7651916cd43dd8448eb211c80319c",
         trace.format_span_id(span.context.span_id),
     ]
+
+
+def alarms_that_log(unit: object, identity: str, body: dict[str, object]) -> dict[str, object]:
+    structlog.get_logger("turnup.test").info("changing")
+    if body.get("state") == "broken":
+        raise RuntimeError("a bug")
+    if body.get("state") == "away":
+        raise Unavailable("the alarm's source does not answer")
+    return {"id": identity}
+
+
+def test_lines_of_a_request_name_what_its_path_names(runtime: Runtime) -> None:
+    alarm = Resource(
+        api="TMF642",
+        name="alarm",
+        type_name="Alarm",
+        component="sample",
+        scope="notes",
+        logged="alarm_id",
+        patch=alarms_that_log,
+    )
+    native = APIRouter()
+
+    @native.post("/services/{service_id}/poke")
+    def poke(service_id: str, depth: int) -> None:
+        structlog.get_logger("turnup.test").info("poked")
+
+    client = client_of(
+        runtime, [Component(name="sample", service=None, routers=[router([alarm], runtime), native])]
+    )
+    with captured_log() as read:
+        for state in ("raised", "away", "broken"):
+            answer = client.patch(
+                f"{alarm.path}/a-{state}", json={"state": state}, headers={"X-Request-Id": f"r-{state}"}
+            )
+            assert answer.headers["X-Request-Id"] == f"r-{state}"
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        client.post("/services/s1/poke?depth=1", headers={"X-Request-Id": "r-native"})
+        client.get("/nowhere", headers={"X-Request-Id": "r-none"})
+        lines = [line for line in read() if line["logger"].startswith("turnup")]
+    found = [
+        (line["event"], line["request_id"], line.get("alarm_id"), line.get("service_id")) for line in lines
+    ]
+    assert found == [
+        ("changing", "r-raised", "a-raised", None),
+        ("changing", "r-away", "a-away", None),
+        ("request_failed", "r-away", "a-away", None),
+        ("changing", "r-broken", "a-broken", None),
+        ("request_crashed", "r-broken", "a-broken", None),
+        ("poked", "r-native", None, "s1"),
+    ]
+
+
+def test_lines_of_a_handler_name_what_its_event_names(runtime: Runtime) -> None:
+    service_id = ServiceId(new_id())
+
+    def handle(unit: object, event: SessionStarted) -> None:
+        structlog.get_logger("turnup.test").info("told")
+
+    with runtime.unit("sample", "test") as unit:
+        unit.emit(SessionStarted(service_id=service_id, nas="n", session_id="1", at=unit.now))
+    with captured_log() as read:
+        deliver_events(runtime, [Component(name="sample", service=None, handlers={SessionStarted: handle})])
+        [line] = [line for line in read() if line["event"] == "told"]
+    assert (line["service_id"], line["consumer"]) == (str(service_id), "sample")
+
+
+def test_threads_of_a_pool_keep_the_trace_and_the_ids(spans: InMemorySpanExporter) -> None:
+    def work(n: int) -> None:
+        with telemetry.bind(element=n), telemetry.span(f"element {n}"):
+            structlog.get_logger("turnup.test").info("worked")
+
+    spans.clear()
+    with captured_log() as read, ThreadPoolExecutor(2) as pool:
+        with telemetry.bind(service_id="s1"), telemetry.span("all"):
+            list(pool.map(telemetry.carried(work), range(4)))
+        lines = read()
+    assert sorted((line["service_id"], line["element"]) for line in lines) == [
+        ("s1", str(n)) for n in range(4)
+    ]
+    assert len({span.context.trace_id for span in spans.get_finished_spans()}) == 1
 
 
 def test_spans_in_a_file_are_one_object_per_line(tmp_path: Path, spans: InMemorySpanExporter) -> None:

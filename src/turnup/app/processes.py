@@ -1,7 +1,8 @@
 """The processes of an installation: starts server, worker and collector, and keeps them running.
 
 A child that dies is started again, after a pause that grows; embedded PostgreSQL has its own supervisor. Who
-stops the parent stops them all, in order: the API first, so that nothing new comes in.
+stops the parent stops them all, in order: the API first, so that nothing new comes in. A parent that is
+killed takes them along.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ from turnup.kernel.errors import Conflict
 
 log = structlog.get_logger(__name__)
 
+_RUN = (sys.executable, "-m", "turnup.app.cli", "run")
 ORDER = ("collector", "worker", "server")
 _STEADY_S = 30.0
 _PAUSES_S = (0.2, 1.0, 5.0, 15.0)
@@ -48,6 +50,28 @@ def only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def until_signalled() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(1.0):
+        pass
+
+
+def end_with(parent_pid: int) -> None:
+    """Stop this process, as by SIGTERM, when the parent that started it has ended. A killed `turnup up` could
+    not stop its children, and the next one would find the API's port taken by them."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(0.5)
+        log.error("parent_ended", parent=parent_pid)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
 @dataclass(slots=True)
 class _Child:
     name: str
@@ -67,7 +91,7 @@ class Processes:
         self._environment = {**os.environ, **environment}
         self._log_dir = log_dir
         self._children = {
-            name: _Child(name, [sys.executable, "-m", "turnup.app.cli", "run", name]) for name in names
+            name: _Child(name, [*_RUN, name, "--until-pid", str(os.getpid())]) for name in names
         }
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep, name="processes", daemon=True)

@@ -1,6 +1,5 @@
 """The worker process: durable workflows, the event pump, and what is done every so often."""
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 
@@ -9,6 +8,7 @@ import structlog
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
 from turnup.app.observation import observe, publish_metrics
+from turnup.app.processes import until_signalled
 from turnup.runtime.component import Tick
 from turnup.runtime.events import EventPump
 from turnup.runtime.settings import Settings
@@ -26,7 +26,7 @@ def run_worker(settings: Settings) -> None:
     publish_metrics(house, 0)
     worker = Worker(house)
     worker.start()
-    _until_signalled()
+    until_signalled()
     worker.stop()
     house.close()
 
@@ -38,17 +38,9 @@ def run_collector(settings: Settings) -> None:
     publish_metrics(house, 1)
     ticks = Ticks(house, COLLECTOR)
     ticks.start()
-    _until_signalled()
+    until_signalled()
     ticks.stop()
     house.close()
-
-
-def _until_signalled() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(1.0):
-        pass
 
 
 class Worker:

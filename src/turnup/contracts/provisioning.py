@@ -223,16 +223,6 @@ class ServiceChanged(ServiceEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriftFound(Event):
-    """An element was read and holds something else than it should for this service."""
-
-    aggregate: ClassVar[str] = "service_id"
-    service_id: ServiceId
-    element_id: ElementId
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSession:
     """What the NAS says of a session it has."""
 

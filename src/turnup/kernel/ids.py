@@ -36,7 +36,6 @@ ElementId = NewType("ElementId", UUID)
 """A managed network element: access device, BNG, AAA cluster."""
 PortId = NewType("PortId", UUID)
 LinkId = NewType("LinkId", UUID)
-PoolId = NewType("PoolId", UUID)
 AlarmId = NewType("AlarmId", UUID)
 ProblemId = NewType("ProblemId", UUID)
 
@@ -44,7 +43,6 @@ InvoiceId = NewType("InvoiceId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 RunId = NewType("RunId", UUID)
 FindingId = NewType("FindingId", UUID)
-EventId = NewType("EventId", UUID)
 
 _SEPARATOR = "\x1f"
 _NAMESPACE = UUID("6f0c1f3e-7b5a-5d0e-9a51-2f7475726e75")

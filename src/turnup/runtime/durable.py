@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -43,22 +43,14 @@ otherwise (`lease_seconds`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How a world step is repeated when it raises; delays in seconds."""
-
-    attempts: int = 4
-    first_delay_s: float = 0.2
-    backoff: float = 3.0
-    when: Callable[[BaseException], bool] = field(default=lambda _error: True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """A named durable function; `queue` decides who runs it and how many at once."""
 
     name: str
     function: Callable[..., None]
     queue: str = "default"
+    logged: tuple[str, ...] = ()
+    """What log lines call its first arguments (`order_id`); ids only, no personal data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +222,9 @@ class Durable:
     def _body_of(self, workflow: Workflow) -> Callable[..., None]:
         def body(traceparent: str, *args: str) -> None:
             run = Run(self, workflow.name, traceparent or None)
-            workflow.function(run, *args)
+            named = dict(zip(workflow.logged, args, strict=False))
+            with telemetry.bind(workflow=workflow.name, workflow_id=run.id, **named):
+                workflow.function(run, *args)
 
         body.__qualname__ = workflow.name
         return body

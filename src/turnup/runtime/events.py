@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -366,8 +366,12 @@ class Consumer:
         return events, {event.aggregate_id for event, row in zip(events, rows, strict=True) if row[5]}
 
     def _handle(self, unit: Any, event: StoredEvent) -> None:
-        with telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"):
-            self._handlers[event.type](unit, event.load())
+        told = event.load()
+        with (
+            telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"),
+            telemetry.bind(consumer=self.component, event_type=event.type, **_ids(told)),
+        ):
+            self._handlers[event.type](unit, told)
 
     def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> str | None:
         """Returns what went wrong, if anything did."""
@@ -395,6 +399,12 @@ class Consumer:
                 "at": at,
             },
         )
+
+
+def _ids(event: Event) -> dict[str, object]:
+    """The ids an event carries, by their names: service_id, order_id and the like."""
+    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name.endswith("_id")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class EventPump(threading.Thread):

@@ -1,14 +1,13 @@
 """Logs, metrics and traces, set up once per process. Nothing here is needed for Turnup to do its work.
 
-Logs are structlog, with whatever `bind` put into the context (order, service) and the ids of the current
-trace. Metrics are Prometheus. Traces are OpenTelemetry's: one trace is one order, from the API call to the
-device command, across processes.
+Logs are structlog, with whatever `telemetry.bind` put into the context (order, service) and the ids of the
+current trace. Metrics are Prometheus. Traces are OpenTelemetry's: one trace is one order, from the API call
+to the device command, across processes.
 """
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,13 +74,6 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(process=process)
-
-
-@contextmanager
-def bind(**names: object) -> Iterator[None]:
-    """Log lines in here carry these: `with bind(order_id=order_id): …`. Ids only, no personal data."""
-    with structlog.contextvars.bound_contextvars(**{name: str(value) for name, value in names.items()}):
-        yield
 
 
 def _add_trace(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,16 +1,23 @@
-"""Traces, as the rest of Turnup uses them: one trace is one order, from the API call to the device command.
+"""Traces and what log lines carry, as the rest of Turnup uses them: one trace is one order, from the API call
+to the device command, and every log line on that way names the order and the service it is about.
 
-Thin on purpose: OpenTelemetry's API carries the context, an SDK and exporter are set up by `configure` only
-where the setting `otlp_endpoint` asks for them. Without it spans cost next to nothing.
+Thin on purpose: OpenTelemetry's API and structlog carry the context; `runtime.observability` says where spans
+and lines go. Without a destination spans cost next to nothing.
 """
 
-from collections.abc import Iterator
+import contextvars
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+import structlog
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("turnup")
@@ -41,3 +48,29 @@ def continue_trace(traceparent: str | None, name: str) -> Iterator[Span | None]:
             yield current
     finally:
         otel_context.detach(token)
+
+
+@contextmanager
+def bind(**names: object) -> Iterator[None]:
+    """Log lines in here carry these: `with bind(order_id=order_id): …`. Ids only, no personal data."""
+    with structlog.contextvars.bound_contextvars(**_as_text(names)):
+        yield
+
+
+def bind_request(**names: object) -> None:
+    """The same until the request ends: each has a task, and so a context, of its own."""
+    structlog.contextvars.bind_contextvars(**_as_text(names))
+
+
+def carried(function: Callable[[T], R]) -> Callable[[T], R]:
+    """`function` for threads of a pool, with the trace and the log context of the present one."""
+    context = contextvars.copy_context()
+
+    def inside(value: T) -> R:
+        return context.copy().run(function, value)  # no two threads may be in one context
+
+    return inside
+
+
+def _as_text(names: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in names.items()}

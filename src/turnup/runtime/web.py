@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from turnup import __version__
 from turnup.kernel.errors import InvalidInput, NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import new_id
-from turnup.runtime import health, metrics
+from turnup.runtime import health, metrics, telemetry
 from turnup.runtime.auth import Authenticator
 from turnup.runtime.component import Runtime
 from turnup.runtime.observability import event_backlog, process_registry
@@ -55,7 +55,13 @@ def make_app(
     checks the tokens; `revision` is what /readyz wants the database
     to be at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
     # FastAPI makes the request's span, inside the caller's trace; where spans go is our settings' matter
-    app = FastAPI(title=title, version=__version__, redoc_url=None, telemetry=_TELEMETRY)
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        redoc_url=None,
+        telemetry=_TELEMETRY,
+        dependencies=[Depends(_bind_ids)],
+    )
     app.state.authenticator = Authenticator(runtime.database.engine, runtime.clock)
     for router in routers:
         app.include_router(router)
@@ -65,6 +71,12 @@ def make_app(
     app.add_middleware(_Watch)
     _describe(app)
     return app
+
+
+async def _bind_ids(request: Request) -> None:
+    """The ids in the path, service_id and the like, are in every log line of the request."""
+    ids = {name: value for name, value in request.path_params.items() if name.endswith("_id")}
+    telemetry.bind_request(**ids)
 
 
 class _Watch:
@@ -79,19 +91,24 @@ class _Watch:
             return
         headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")[:64] or str(new_id())
-        status = 500
+        status, answered = 500, False
         started = time.perf_counter()
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with telemetry.bind(request_id=request_id):
             try:
                 await self._app(scope, receive, send_marked)
+            except Exception as error:
+                if answered:
+                    raise
+                # here and not further out, where neither the answer nor the log line would have the id
+                await _on_bug(Request(scope), error)(scope, receive, send_marked)
             finally:
                 _record(scope, status, time.perf_counter() - started)
 

@@ -1,9 +1,7 @@
 """Commands about the installation itself: up, demo, migrate, doctor, token, clock, events, bench, run."""
 
 import os
-import signal
 import sys
-import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,7 @@ from turnup.app.cli.session import actor, house
 from turnup.app.demo.story import run_demo
 from turnup.app.engine import start_engine
 from turnup.app.migrate import migrate as migrate_engine
-from turnup.app.processes import Processes, only_one
+from turnup.app.processes import Processes, end_with, only_one, until_signalled
 from turnup.app.server import serve
 from turnup.app.worker import run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
@@ -51,9 +49,11 @@ def up() -> None:
         if migrate_engine(engine):
             console.print("database laid out")
         processes = Processes({"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log")
-        processes.start()
-        _stay_up(settings)
-        processes.stop()
+        try:
+            processes.start()
+            _stay_up(settings)
+        finally:
+            processes.stop()
 
 
 def _stay_up(settings: Settings) -> None:
@@ -61,15 +61,7 @@ def _stay_up(settings: Settings) -> None:
         f"API at http://{settings.http_host}:{settings.http_port}/docs, logs in {settings.data_dir}/log"
     )
     console.print("make a token with `turnup token create NAME --scope '*'`")
-    _until_signalled()
-
-
-def _until_signalled() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(1.0):
-        pass
+    until_signalled()
 
 
 def demo(
@@ -109,11 +101,16 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def run(name: str) -> None:
+def run(
+    name: str,
+    until_pid: Annotated[int | None, typer.Option(help="Stop when this parent process has ended.")] = None,
+) -> None:
     """One process of the installation: server, worker or collector. `turnup up` starts them all."""
     processes = {"server": serve, "worker": run_worker, "collector": run_collector}
     if name not in processes:
         raise InvalidInput(f"no process {name!r}", field="name", remedy=f"use one of: {', '.join(processes)}")
+    if until_pid is not None:
+        end_with(until_pid)
     processes[name](load_settings())
 
 

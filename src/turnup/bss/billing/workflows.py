@@ -28,7 +28,11 @@ def post_shard(runs: BillRuns, run: Run, run_id: str, n: str) -> None:
 
 def workflows(runs: BillRuns) -> tuple[Workflow, ...]:
     return (
-        Workflow(name=DRAFT_SHARD, function=partial(draft_shard, runs), queue=QUEUE),
-        Workflow(name=NUMBER_RUN, function=partial(number_run, runs), queue=QUEUE),
-        Workflow(name=POST_SHARD, function=partial(post_shard, runs), queue=QUEUE),
+        Workflow(
+            name=DRAFT_SHARD, function=partial(draft_shard, runs), queue=QUEUE, logged=("run_id", "shard")
+        ),
+        Workflow(name=NUMBER_RUN, function=partial(number_run, runs), queue=QUEUE, logged=("run_id",)),
+        Workflow(
+            name=POST_SHARD, function=partial(post_shard, runs), queue=QUEUE, logged=("run_id", "shard")
+        ),
     )

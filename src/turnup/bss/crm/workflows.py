@@ -13,7 +13,8 @@ RETRY_DELAYS_S = (1.0, 10.0, 60.0, 600.0, 3600.0)
 
 
 def workflows(service: CrmService, gateway: MessageGateway) -> list[Workflow]:
-    return [Workflow(name=DELIVER, function=partial(deliver, service=service, gateway=gateway))]
+    function = partial(deliver, service=service, gateway=gateway)
+    return [Workflow(name=DELIVER, function=function, logged=("message_key",))]
 
 
 def deliver(run: Run, key: str, *, service: CrmService, gateway: MessageGateway) -> None:

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
+import structlog
+
 from turnup.bss.orders import rules
 from turnup.bss.orders.model import Item, Order
 from turnup.bss.orders.service import FULFIL, UNDO, Orders
@@ -24,8 +26,12 @@ from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
 from turnup.kernel.ids import OfferingId, OrderId, OrderItemId
-from turnup.runtime import metrics
+from turnup.runtime import metrics, telemetry
 from turnup.runtime.durable import INTERRUPTS, Run, Workflow
+
+log = structlog.get_logger(__name__)
+
+_LOGGED = ("order_id", "attempt")
 
 RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
 """Between attempts at a network that does not answer, before the order falls out."""
@@ -89,23 +95,26 @@ class Fulfilment:
         held = []
         facts = self.orders.task_facts(order.id)
         for item in _designed_items(order):
-            offering = self._offering(item.offering_id)
-            needs = tuple(
-                ResourceNeed(kind=kind, pool=pool, prefix_length=length)
-                for kind, pool, length in rules.needed_resources(offering, item.characteristics)
-            )
-            reservation = self._network.reserve(
-                unit,
-                ReserveRequest(
-                    service_id=item.service_id,
-                    address_id=order.address_id,
-                    site=order.site,
-                    needs=needs,
-                    ont_serial=item.characteristics.get("ont_serial") or facts.get("ont_serial"),
-                ),
-            )
-            held.append(_describe(reservation))
+            with telemetry.bind(service_id=item.service_id):
+                held.append(_describe(self._reserve(unit, order, item, facts)))
         return "; ".join(held) or "nothing to reserve"
+
+    def _reserve(self, unit: Unit, order: Order, item: Item, facts: Mapping[str, str]) -> Reservation:
+        offering = self._offering(item.offering_id)
+        needs = tuple(
+            ResourceNeed(kind=kind, pool=pool, prefix_length=length)
+            for kind, pool, length in rules.needed_resources(offering, item.characteristics)
+        )
+        return self._network.reserve(
+            unit,
+            ReserveRequest(
+                service_id=item.service_id,
+                address_id=order.address_id,
+                site=order.site,
+                needs=needs,
+                ont_serial=item.characteristics.get("ont_serial") or facts.get("ont_serial"),
+            ),
+        )
 
     def design(self, run: Run, order: Order) -> Outcome:
         def body(unit: Unit) -> Outcome:
@@ -116,22 +125,19 @@ class Fulfilment:
     def _design_all(self, unit: Unit, order: Order) -> str:
         generations = []
         for item in order.items:
-            if item.action is ItemAction.NO_CHANGE:
-                continue
-            if item.action is ItemAction.DELETE:
-                reason = order.reason or "ordered"
-                generation = self._services.set_admission(unit, item.service_id, Admission.NONE, reason)
-            elif item.target_status is not None:
-                admission = rules.admission_of(item.target_status)
-                generation = self._services.set_admission(
-                    unit, item.service_id, admission, order.reason or "ordered"
-                )
-            else:
-                generation = self._design(
-                    unit, order, item, item.offering_id, item.characteristics, self._held(item)
-                )
-            generations.append(f"generation {generation}")
+            if item.action is not ItemAction.NO_CHANGE:
+                with telemetry.bind(service_id=item.service_id):
+                    generations.append(f"generation {self._design_item(unit, order, item)}")
         return ", ".join(generations) or "nothing to design"
+
+    def _design_item(self, unit: Unit, order: Order, item: Item) -> int:
+        reason = order.reason or "ordered"
+        if item.action is ItemAction.DELETE:
+            return self._services.set_admission(unit, item.service_id, Admission.NONE, reason)
+        if item.target_status is not None:
+            admission = rules.admission_of(item.target_status)
+            return self._services.set_admission(unit, item.service_id, admission, reason)
+        return self._design(unit, order, item, item.offering_id, item.characteristics, self._held(item))
 
     def realise(self, run: Run, order: Order) -> Outcome:
         return self._until_done(run, "realise", order, check_cancel=True)
@@ -139,13 +145,13 @@ class Fulfilment:
     def _until_done(self, run: Run, name: str, order: Order, *, check_cancel: bool) -> Outcome:
         """Again and again while the network does not answer; each try is a step of its own."""
         for delay_s in (*RETRY_DELAYS_S, None):
-            outcome = run.world(name, self._realise_all, name, order, check_cancel)
+            outcome = run.world(name, self._realise_all, name, order, check_cancel=check_cancel)
             if outcome["ok"] or outcome["cancelled"] or not outcome["transient"] or delay_s is None:
                 break
             run.sleep(delay_s)
         return outcome
 
-    def _realise_all(self, name: str, order: Order, check_cancel: bool) -> Outcome:  # noqa: FBT001
+    def _realise_all(self, name: str, order: Order, *, check_cancel: bool) -> Outcome:
         started_at, started = self._clock.now(), time.perf_counter()
         outcome: Outcome = {
             "name": name,
@@ -162,7 +168,8 @@ class Fulfilment:
             if item.action is ItemAction.NO_CHANGE or self._services_reads.service(item.service_id) is None:
                 continue
             try:
-                done = self._realiser.realise(item.service_id, deadline_s=15.0)
+                with telemetry.bind(service_id=item.service_id):
+                    done = self._realiser.realise(item.service_id, deadline_s=15.0)
             except TurnupError as error:
                 outcome["ok"], outcome["transient"] = False, isinstance(error, Unavailable)
                 details.append(str(error))
@@ -351,7 +358,16 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
     orders = fulfilment.orders
 
     def fulfil(run: Run, order_id: str, attempt_text: str) -> None:
-        order, attempt = orders.loaded(OrderId(UUID(order_id))), int(attempt_text)
+        order = orders.loaded(OrderId(UUID(order_id)))
+        with telemetry.bind(order=order.number):
+            _go_forward(run, order, int(attempt_text))
+
+    def undo(run: Run, order_id: str, attempt_text: str) -> None:
+        order = orders.loaded(OrderId(UUID(order_id)))
+        with telemetry.bind(order=order.number):
+            _go_back(run, order, int(attempt_text))
+
+    def _go_forward(run: Run, order: Order, attempt: int) -> None:
         waits = any(task.blocks == "activation" for task in orders.tasks(order.id))
         done: list[StepView] = []
         for step in STEPS:
@@ -372,6 +388,7 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
             if outcome["cancelled"]:
                 break
             done.append(_step_view(outcome, attempt))
+            log.info("order_step", step=step.name, ok=outcome["ok"], ms=round(outcome["ms"], 3))
             if not outcome["ok"]:
                 _fall_out(run, order, attempt, step.name, outcome["detail"], done)
                 return
@@ -379,15 +396,12 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
             state = run.unit("orders", "complete", orders.complete, order.id, attempt, done)
         except INTERRUPTS:
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  whatever it is, a person must see it
             _fall_out(run, order, attempt, "complete", _reason(error), done)
             return
         metrics.orders_completed.labels(state.value).inc()
         if state is OrderState.PENDING_CANCELLATION:
             _go_back(run, order, attempt)
-
-    def undo(run: Run, order_id: str, attempt_text: str) -> None:
-        _go_back(run, orders.loaded(OrderId(UUID(order_id))), int(attempt_text))
 
     def _go_back(run: Run, order: Order, attempt: int) -> None:
         done: list[StepView] = []
@@ -396,7 +410,7 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
                 outcomes = step.undo(fulfilment, run, order)
             except INTERRUPTS:
                 raise
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  whatever it is, a person must see it
                 _fall_out(run, order, attempt, "undo", _reason(error), done)
                 return
             done.extend(_step_view(outcome, attempt) for outcome in outcomes)
@@ -408,11 +422,12 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
     def _fall_out(
         run: Run, order: Order, attempt: int, step: str, reason: str, done: Sequence[StepView]
     ) -> None:
+        log.warning("order_fell_out", step=step, reason=reason)
         run.unit("orders", "fall out", orders.fall_out, order.id, attempt, step, reason, done)
 
     return [
-        Workflow(name=FULFIL, function=fulfil, queue="orders"),
-        Workflow(name=UNDO, function=undo, queue="orders"),
+        Workflow(name=FULFIL, function=fulfil, queue="orders", logged=_LOGGED),
+        Workflow(name=UNDO, function=undo, queue="orders", logged=_LOGGED),
     ]
 
 

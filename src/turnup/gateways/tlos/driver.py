@@ -82,6 +82,10 @@ _SUBSCRIBER = _Grammar(
 _BY_ROLE = {"access": _SERVICE, "bng": _SUBSCRIBER}
 
 
+_UNSAVED = "unsaved=yes"
+"""In `show version`: the running configuration is not the one the device starts with."""
+
+
 class TlosDriver:
     """Implements contracts.configuration.ElementDriver. Management keys: host, ssh_port, host_key_check."""
 
@@ -103,9 +107,15 @@ class TlosDriver:
         grammar = _grammar(element)
         if services is not None and not services:
             return {}
-        self._save_if_due(element, credentials, deadline_s)
         keys = "" if services is None else " " + ",".join(str(service) for service in services)
-        shown = self._run(element, credentials, [f"show configuration {grammar.stanza}s{keys}"], deadline_s)
+        batch = ["show version", f"show configuration {grammar.stanza}s{keys}"]
+        shown = self._run(element, credentials, batch, deadline_s)
+        if element.id in self._unsaved or _UNSAVED in shown.splitlines():
+            # not only ours: another process may have died, or been stopped, between its commit and its save
+            self._unsaved.add(element.id)
+            self._save_if_due(element, credentials, deadline_s)
+            # a reboot in between would have taken what we just read
+            shown = self._run(element, credentials, batch, deadline_s)
         return {
             fragment.service_id: fragment
             for key, leaves in _stanzas(shown, grammar.stanza).items()

@@ -83,7 +83,9 @@ class ApplyPath:
                 outcomes = self._locked_apply(element_id, together, deadline_s)
             except Exception as error:
                 if not isinstance(error, TurnupError):
-                    log.exception("apply_failed", element=str(element_id))
+                    log.exception(
+                        "apply_failed", element=str(element_id), services=[str(s) for s in together]
+                    )
                 transient = isinstance(error, Unavailable)
                 outcomes = self._failed(element_id, "", together, str(error), transient=transient)
             for services, future in calls:

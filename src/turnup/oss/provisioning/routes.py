@@ -40,6 +40,7 @@ def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]
         type_name="Service",
         component="provisioning",
         scope="services",
+        logged="service_id",
         get=get,
         list=page,
     )

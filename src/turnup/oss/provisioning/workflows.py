@@ -59,7 +59,10 @@ class NetworkRealiser:
             raise NotFound(f"no service {service_id}", field="service_id")
         if service.management is Management.OBSERVED:
             return _refused(service, "the service is only observed: take it over first")
-        with telemetry.span("provisioning.realise", service=service.number, generation=service.generation):
+        with (
+            telemetry.bind(service_id=service.id, service=service.number),
+            telemetry.span("provisioning.realise", service=service.number, generation=service.generation),
+        ):
             element_ids = self._intend(service)
             faultpoint.reach("provisioning.intended")
             outcomes = self._apply(service, element_ids, deadline_s)
@@ -108,13 +111,11 @@ class NetworkRealiser:
     def _apply(
         self, service: Service, element_ids: Sequence[ElementId], deadline_s: float
     ) -> list[ApplyOutcome]:
-        trace = telemetry.current_traceparent()
-
         def one(element_id: ElementId) -> ApplyOutcome:
-            with telemetry.continue_trace(trace, "configuration.apply"):
+            with telemetry.bind(element_id=element_id), telemetry.span("configuration.apply"):
                 return self._path.apply(element_id, [service.id], deadline_s=deadline_s)[service.id]
 
-        return list(self._elements.map(one, element_ids))
+        return list(self._elements.map(telemetry.carried(one), element_ids))
 
     def _update_session(
         self, service: Service, outcomes: Sequence[ApplyOutcome], deadline_s: float
@@ -139,12 +140,9 @@ class NetworkRealiser:
         if live is None:
             return None
         wanted = rules.live_session(service)
-        if wanted is None:
-            self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
-            return None
         if live == wanted:
             return live.down_kbps, live.up_kbps
-        changed = self._aaa.change_authorization(
+        changed = wanted is not None and self._aaa.change_authorization(
             nas,
             service.login,
             None,
@@ -153,14 +151,14 @@ class NetworkRealiser:
             wanted.walled,
             deadline_s=deadline_s,
         )
-        if not changed:
+        if not changed:  # she re-authenticates by herself, and gets what the AAA server now says
             self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
-            return None  # she re-authenticates by herself, and gets what the AAA server now says
+        # whatever it answered: a refused Disconnect leaves a ceased customer online
         read_back = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
         if read_back is None:
             return None
         if read_back != wanted:
-            raise Unavailable(f"{nas} acknowledged {wanted} but the session is {read_back}")
+            raise Unavailable(f"{nas}: the session should be {wanted or 'gone'} and is {read_back}")
         return read_back.down_kbps, read_back.up_kbps
 
     @staticmethod
@@ -207,7 +205,7 @@ def workflows(realiser: NetworkRealiser) -> Sequence[Workflow]:
                 break
             run.sleep(delay_s)
 
-    return [Workflow(name=REALISE, function=realise, queue="orders")]
+    return [Workflow(name=REALISE, function=realise, queue="orders", logged=("service_id",))]
 
 
 def _realise_once(realiser: NetworkRealiser, service_id: str) -> Mapping[str, object]:

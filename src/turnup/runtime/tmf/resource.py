@@ -44,6 +44,8 @@ class Resource:
     patch: Callable[[UnitOfWork, str, dict[str, Any]], Document | Reply | str] | None = None
     """(unit, id, merge patch): None removes an attribute."""
     delete: Callable[[UnitOfWork, str], None] | None = None
+    logged: str | None = None
+    """What log lines of a request on one of them call its id: order_id."""
     status_code: int = 201
     """Of a successful create."""
 

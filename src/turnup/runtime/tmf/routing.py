@@ -7,9 +7,10 @@ committed here and nowhere below.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
 
 from turnup.kernel.errors import InvalidInput, NotFound, TurnupError
+from turnup.runtime import telemetry
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
 from turnup.runtime.tmf.body import entity_tag, json_response, selected, stamped
@@ -84,10 +85,16 @@ class _Endpoints:
             status_code=status,
             response_class=Response,
             response_model=None,
+            dependencies=[Depends(self._bind_id)] if "{id}" in path else [],
             responses=_ERRORS,
             tags=[f"{self._resource.api} {self._resource.name}"],
             operation_id=f"{self._resource.api}_{endpoint.__name__}_{self._resource.name}",
         )
+
+    async def _bind_id(self, request: Request) -> None:
+        """`async`, because what a thread of the pool binds is not seen by the endpoint's thread."""
+        if self._resource.logged is not None:
+            telemetry.bind_request(**{self._resource.logged: request.path_params["id"]})
 
     def list(self, request: Request) -> Response:
         assert self._resource.list is not None

@@ -1,0 +1,121 @@
+"""Aligning a live session with its service: CoA, else Disconnect, and always the NAS's own word after it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from provisioning.conftest import SERVICE
+from turnup.contracts.provisioning import Admission, LiveSession
+from turnup.kernel.errors import Unavailable
+from turnup.oss.provisioning.model import Service
+from turnup.oss.provisioning.workflows import NetworkRealiser
+
+NAS = "bng1"
+OLD = LiveSession(down_kbps=50_000, up_kbps=20_000, walled=False)
+NEW = LiveSession(down_kbps=100_000, up_kbps=20_000, walled=False)
+
+
+@dataclass
+class Nas:
+    """contracts.provisioning.AaaGateway over sessions that change as they are told, unless it misbehaves."""
+
+    sessions: dict[str, LiveSession]
+    knows_coa: bool = True
+    obeys_coa: bool = True
+    obeys_disconnect: bool = True
+    returns_as: LiveSession | None = None
+    """What a disconnected subscriber gets when she dials in again; None: she stays away."""
+    deaf_to: set[str] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+
+    def _hear(self, nas: str, what: str) -> None:
+        assert nas == NAS
+        self.told.append(what)
+        if what in self.deaf_to:
+            raise Unavailable(f"{nas} did not answer")
+
+    def change_authorization(
+        self, nas: str, username: str, session_id: str | None, down_kbps: int, up_kbps: int, walled: bool,
+        *, deadline_s: float,
+    ) -> bool:  # fmt: skip
+        self._hear(nas, "coa")
+        if not self.knows_coa or username not in self.sessions:
+            return False
+        if self.obeys_coa:
+            self.sessions[username] = LiveSession(down_kbps=down_kbps, up_kbps=up_kbps, walled=walled)
+        return True
+
+    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool:
+        self._hear(nas, "disconnect")
+        if not self.obeys_disconnect or username not in self.sessions:
+            return False
+        del self.sessions[username]
+        if self.returns_as is not None:
+            self.sessions[username] = self.returns_as
+        return True
+
+    def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
+        self._hear(nas, "ask")
+        return self.sessions.get(username)
+
+
+def align(nas: Nas, service: Service = SERVICE) -> tuple[int, int] | None:
+    nothing: Any = None
+    realiser = NetworkRealiser(nothing, nothing, nothing, nothing, nothing, nothing, nas)
+    return realiser._align_session(service, NAS, 1.0)
+
+
+CEASED = replace(SERVICE, admission=Admission.NONE)
+
+
+def test_nobody_online_is_left_alone() -> None:
+    nas = Nas({})
+    assert (align(nas), nas.told) == (None, ["ask"])
+
+
+def test_a_session_that_is_right_already_is_left_alone() -> None:
+    nas = Nas({SERVICE.login: NEW})
+    assert (align(nas), nas.told) == ((100_000, 20_000), ["ask"])
+
+
+@pytest.mark.parametrize(
+    ("service", "after"),
+    [(SERVICE, NEW), (replace(SERVICE, admission=Admission.WALLED), replace(NEW, walled=True))],
+)
+def test_a_session_is_changed_by_coa_and_read_back(service: Service, after: LiveSession) -> None:
+    nas = Nas({SERVICE.login: OLD})
+    assert align(nas, service) == (100_000, 20_000)
+    assert (nas.sessions, nas.told) == ({SERVICE.login: after}, ["ask", "coa", "ask"])
+
+
+def test_an_acknowledged_coa_that_changed_nothing_is_trouble() -> None:
+    with pytest.raises(Unavailable, match=r"should be .*100000.* and is .*50000"):
+        align(Nas({SERVICE.login: OLD}, obeys_coa=False))
+
+
+@pytest.mark.parametrize(("returns_as", "found"), [(None, None), (NEW, (100_000, 20_000))])
+def test_a_nas_without_coa_disconnects(returns_as: LiveSession | None, found: tuple[int, int] | None) -> None:
+    nas = Nas({SERVICE.login: OLD}, knows_coa=False, returns_as=returns_as)
+    assert (align(nas), nas.told) == (found, ["ask", "coa", "disconnect", "ask"])
+
+
+def test_one_who_comes_back_with_the_old_speeds_is_trouble() -> None:
+    with pytest.raises(Unavailable, match="50000"):
+        align(Nas({SERVICE.login: OLD}, knows_coa=False, returns_as=OLD))
+
+
+def test_a_ceased_one_is_disconnected_without_coa() -> None:
+    nas = Nas({SERVICE.login: OLD})
+    assert (align(nas, CEASED), nas.told, nas.sessions) == (None, ["ask", "disconnect", "ask"], {})
+
+
+def test_a_ceased_one_that_cannot_be_disconnected_is_trouble() -> None:
+    with pytest.raises(Unavailable, match="should be gone"):
+        align(Nas({SERVICE.login: OLD}, obeys_disconnect=False), CEASED)
+
+
+@pytest.mark.parametrize("what", ["ask", "coa", "disconnect"])
+def test_a_nas_that_does_not_answer_is_said(what: str) -> None:
+    with pytest.raises(Unavailable, match="did not answer"):
+        align(Nas({SERVICE.login: OLD}, knows_coa=False, deaf_to={what}))
