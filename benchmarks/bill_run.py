@@ -168,7 +168,7 @@ def prepare(stand: Stand, subscribers: int) -> None:
 
 def measure(subscribers: int, workers: int) -> Mapping[str, Any]:
     folder = default_data_dir().resolve().with_name(f"turnup-bench-{new_id().hex[-8:]}")
-    with Stand(folder, {"simulated_clock": "false", "order_queue_poll_ms": "50"}) as stand:
+    with Stand(folder, {"simulated_clock": "false"}) as stand:
         prepare(stand, subscribers)
         with Crew(stand, workers) as crew:
             figures = run(stand, crew)

@@ -41,7 +41,6 @@ class Stand:
             "TURNUP_DATA_DIR": str(self.data_dir),
             "TURNUP_SIMULATED_CLOCK": "true",
             "TURNUP_HTTP_PORT": str(self.port),
-            "TURNUP_ORDER_QUEUE_POLL_MS": "20",
             "TURNUP_SNMP_INTERVAL_SECONDS": "1",
             "TURNUP_ICMP_INTERVAL_SECONDS": "1",
             "TURNUP_SESSION_INTERVAL_SECONDS": "0.2",
