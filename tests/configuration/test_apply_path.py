@@ -147,6 +147,18 @@ def test_two_processes_never_configure_one_element_at_once(
     assert element.most_at_work == 1
 
 
+def test_a_worker_that_was_taken_over_holds_no_element(
+    path: ApplyPath, configuration: Configuration, intend: Any
+) -> None:
+    intend(fragment(1))
+    assert configuration.take_lease(OLT.id, "worker-1/a", 60) is not None
+    configuration.worker_gone("worker-2")
+    configuration.worker_gone("worker")
+    assert not applied(path, 1, deadline_s=0.1).verified
+    configuration.worker_gone("worker-1")
+    assert applied(path, 1).verified
+
+
 def test_a_held_lease_keeps_out_until_it_expires(
     path: ApplyPath, configuration: Configuration, intend: Any
 ) -> None:

@@ -203,7 +203,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
                 poll_ms=settings.order_queue_poll_ms,
                 worker_concurrency=settings.worker_concurrency,
             ),
-            QueueSpec(name="billing", poll_ms=250, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
+            QueueSpec(name="billing", poll_ms=100, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
             QueueSpec(name="default", poll_ms=500, worker_concurrency=settings.worker_concurrency),
         ],
     )

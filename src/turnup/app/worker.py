@@ -59,9 +59,15 @@ class Worker:
             pool_size=settings.database_pool_size,
             threads=settings.worker_concurrency * 2 + 8,
             lease_s=settings.lease_seconds,
+            on_takeover=self._worker_gone,
         )
         self._pump.start()
         self._ticks.start()
+
+    def _worker_gone(self, worker: str) -> None:
+        for component in self._house.components:
+            if component.worker_gone is not None:
+                component.worker_gone(worker)
 
     def stop(self, *, drain_s: int = 10) -> None:
         self._ticks.stop()

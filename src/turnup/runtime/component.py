@@ -54,6 +54,8 @@ class Component:
     workflows: Sequence[Workflow] = ()
     ticks: Sequence[Tick] = ()
     routers: Sequence[APIRouter] = ()
+    worker_gone: Callable[[str], None] | None = None
+    """Called with the name of a worker whose work another has taken over, before that work goes on."""
 
 
 class Runtime:

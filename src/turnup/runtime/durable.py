@@ -170,8 +170,17 @@ class Durable:
             enqueue=self.enqueue,
         )
 
-    def launch(self, worker_id: str, *, pool_size: int, threads: int, lease_s: float = LEASE_S) -> None:
-        """Become a worker: register workflows, recover, listen on queues. Before any event loop starts."""
+    def launch(
+        self,
+        worker_id: str,
+        *,
+        pool_size: int,
+        threads: int,
+        lease_s: float = LEASE_S,
+        on_takeover: Callable[[str], None] = lambda _worker: None,
+    ) -> None:
+        """Become a worker: register workflows, recover, listen on queues. Before any event loop starts.
+        `on_takeover` is told each worker whose work we take over, before that work goes on."""
         config: DBOSConfig = {
             "name": _APPLICATION,
             "system_database_url": _dbos_url(self._database.url),
@@ -192,7 +201,7 @@ class Durable:
         self._datasource = SQLAlchemyDatasource.create(
             _dbos_url(self._database.url), engine=self._database.engine
         )
-        self._lease = _WorkerLease(self._database, worker_id, self.version(), lease_s)
+        self._lease = _WorkerLease(self._database, worker_id, self.version(), lease_s, on_takeover)
         self._lease.take()
         dbos.launch()
         for queue in self._queues:
@@ -248,12 +257,20 @@ def migrate(url: str) -> None:
 class _WorkerLease(threading.Thread):
     """Heartbeats this worker, takes over expired ones, ends the process when its own lease is gone."""
 
-    def __init__(self, database: Database, worker_id: str, version: str, lease_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        version: str,
+        lease_s: float,
+        on_takeover: Callable[[str], None],
+    ) -> None:
         super().__init__(name="worker-lease", daemon=True)
         self._database = database
         self._worker_id = worker_id
         self._version = version
         self._lease_s = lease_s
+        self._on_takeover = on_takeover
         self._stopping = threading.Event()
 
     def take(self) -> None:
@@ -273,6 +290,7 @@ class _WorkerLease(threading.Thread):
                 renewed = time.monotonic()
                 for expired in self._expired():
                     log.warning("worker_taken_over", expired=expired, by=self._worker_id)
+                    self._on_takeover(expired)
                     DBOS._recover_pending_workflows([expired])
             except Exception:
                 log.exception("worker_heartbeat_failed", worker=self._worker_id)
@@ -325,7 +343,7 @@ class _WorkerLease(threading.Thread):
                         JOIN dbos.workflow_status s ON s.executor_id = w.worker_id AND s.status = 'PENDING'
                         WHERE w.taken_over_by IS NOT NULL OR w.stopped_at IS NOT NULL""")
             )
-            return [row[0] for row in rows]
+            return sorted({*taken, *(row[0] for row in rows)})
 
 
 def stuck(connection: Connection, older_than: timedelta) -> list[Mapping[str, Any]]:

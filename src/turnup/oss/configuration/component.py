@@ -27,6 +27,7 @@ def build(
         name="configuration",
         service=service,
         schema=SCHEMA,
+        worker_gone=service.worker_gone,
         ticks=[Tick(name="configuration.backup", every_s=_BACKUP_EVERY_S, run=backup)],
     )
     return component, path

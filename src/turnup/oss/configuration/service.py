@@ -153,6 +153,17 @@ class Configuration:
         with self._runtime.unit("configuration", lease.holder) as unit:
             store.give_lease_back(unit.connection, lease, unit.now if changed else None)
 
+    @property
+    def process(self) -> str:
+        """Who we are to the other processes: the name they know a worker by."""
+        return self._runtime.database.application_name
+
+    def worker_gone(self, worker: str) -> None:
+        """A worker was taken over: nothing waits for the elements it held. Its own late writes are kept out
+        by their generation, and it ends when it wakes."""
+        with self._runtime.unit("configuration", self.process) as unit:
+            store.free_leases_of(unit.connection, worker)
+
     def now(self) -> datetime:
         return self._runtime.clock.now()
 

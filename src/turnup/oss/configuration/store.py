@@ -93,6 +93,13 @@ def give_lease_back(connection: Connection, lease: Lease, changed_at: datetime |
     )
 
 
+def free_leases_of(connection: Connection, process: str) -> int:
+    """Frees what this process, or anything in it, holds; returns how many elements."""
+    state = tables.element_state
+    mine = state.c.holder.startswith(f"{process}/", autoescape=True)
+    return connection.execute(update(state).where(mine).values(holder=None)).rowcount
+
+
 def save_credential(connection: Connection, element_id: ElementId, sealed: bytes, now: datetime) -> None:
     values = {"sealed": sealed, "changed_at": now}
     statement = insert(tables.credential).values(element_id=element_id, **values)

@@ -6,7 +6,6 @@ dead holder blocks nobody, and the generation in every fragment keeps a late one
 """
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -48,7 +47,7 @@ class ApplyPath:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._holder = f"{os.getpid()}:{new_id()}"
+        self._holder = f"{configuration.process}/{new_id()}"
         self._elements: dict[ElementId, _Waiting] = {}
         self._guard = threading.Lock()
 
