@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import create_engine
 
 from turnup.kernel.clock import ManualClock
-from turnup.runtime.auth import issue_token
+from turnup.runtime.auth import Realm, issue_token
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable
@@ -58,10 +58,15 @@ def deliver_events(runtime: Runtime, components: Sequence[Component]) -> int:
 
 
 def client_of(
-    runtime: Runtime, components: Sequence[Component], *, scopes: Sequence[str] = ("*",)
+    runtime: Runtime,
+    components: Sequence[Component],
+    *,
+    scopes: Sequence[str] = ("*",),
+    realm: Realm | None = None,
 ) -> TestClient:
     """An HTTP client that holds a token with these scopes."""
     app = make_app([router for component in components for router in component.routers], runtime)
     with runtime.database.engine.begin() as connection:
-        token = issue_token(connection, f"test {'+'.join(scopes)}", scopes, now=runtime.clock.now())
+        name = f"test {'+'.join(scopes)} {realm}"
+        token = issue_token(connection, name, scopes, now=runtime.clock.now(), realm=realm)
     return TestClient(app, headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False)

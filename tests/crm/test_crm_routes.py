@@ -7,6 +7,8 @@ from fastapi.testclient import TestClient
 
 from builders.house import client_of
 from builders.tmf_schema import complaints
+from turnup.bss.crm.service import CrmService
+from turnup.runtime.auth import Realm
 from turnup.runtime.component import Component, Runtime
 
 PARTIES = "/tmf-api/partyManagement/v5"
@@ -146,3 +148,28 @@ def test_errors_name_the_field(client: TestClient, url: str, body: dict[str, Any
     answer = client.post(url, json=body)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
     assert answer.json()["remedy"]
+
+
+def test_a_confined_token_sees_and_makes_its_own_only(
+    runtime: Runtime, component: Component, client: TestClient
+) -> None:
+    crm: CrmService = component.service
+    with runtime.unit("crm", "test") as unit:
+        other = crm.ensure_legal_entity(unit, "south", "South Ltd")
+    mine = created(client, CUSTOMERS, {"name": "Jane", "contactMedium": MEDIA})
+    entity = crm.legal_entity("default")
+    at_home, abroad = (
+        client_of(runtime, [component], scopes=["crm:write"], realm=Realm(legal)) for legal in (entity, other)
+    )
+    account = mine["account"][0]["id"]
+    for path, found in ((f"{CUSTOMERS}/{mine['id']}", 200), (f"{ACCOUNTS}/{account}", 200)):
+        assert at_home.get(path).status_code == found
+        assert abroad.get(path).status_code == 404
+    for path in (CUSTOMERS, ACCOUNTS):
+        assert len(at_home.get(path).json()) == 1
+        hidden = abroad.get(path, params={"limit": 10})
+        assert (hidden.json(), hidden.headers["X-Total-Count"]) == ([], "0")
+    for confined in (at_home, abroad):  # a party is of no legal entity, a new customer of none yet
+        assert confined.get(f"{PARTIES}/individual").status_code == 403
+        body = {"id": mine["id"], "name": "Mallory", "contactMedium": MEDIA}
+        assert confined.post(CUSTOMERS, json=body).status_code == 403

@@ -9,7 +9,8 @@ from sqlalchemy import event, text
 from builders.house import lay_out, runtime_on
 from turnup.kernel.clock import ManualClock
 from turnup.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unauthenticated
-from turnup.runtime.auth import Authenticator, Caller, issue_token, list_tokens, revoke_token
+from turnup.kernel.ids import BrandId, LegalEntityId, derived_id
+from turnup.runtime.auth import Authenticator, Caller, Realm, issue_token, list_tokens, revoke_token
 from turnup.runtime.component import Runtime
 
 
@@ -123,3 +124,23 @@ def test_names_are_unique_scopes_make_sense_and_lists_show_no_secret(runtime: Ru
         ]
         with pytest.raises(NotFound):
             revoke_token(connection, "nobody")
+        revoke_token(connection, "shop")
+    assert issue(runtime, "shop", "*"), "the name of a revoked token is free again"
+
+
+ENTITY, OTHER_ENTITY = (LegalEntityId(derived_id("legal_entity", name)) for name in ("one", "two"))
+BRAND, OTHER_BRAND = (BrandId(derived_id("brand", name)) for name in ("red", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("confined_to", "whose", "inside"),
+    [
+        (Realm(ENTITY), Realm(ENTITY, BRAND), True),
+        (Realm(ENTITY), Realm(OTHER_ENTITY, BRAND), False),
+        (Realm(None, BRAND), Realm(OTHER_ENTITY, BRAND), True),
+        (Realm(ENTITY, BRAND), Realm(ENTITY, OTHER_BRAND), False),
+        (Realm(ENTITY), None, False),
+    ],
+)
+def test_a_realm_holds_its_own_only(confined_to: Realm, whose: Realm | None, inside: bool) -> None:
+    assert confined_to.holds(whose) is inside

@@ -20,6 +20,7 @@ from starlette.requests import Request
 
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unauthenticated
+from turnup.kernel.ids import BrandId, LegalEntityId
 from turnup.runtime import tables
 
 _CACHE_S = 5.0
@@ -28,11 +29,29 @@ _CACHE_ENTRIES = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Realm:
+    """A legal entity and a brand: whose a resource is (both set), or what a caller is confined to (None: to
+    no particular one)."""
+
+    legal_entity_id: LegalEntityId | None = None
+    brand_id: BrandId | None = None
+
+    def holds(self, other: "Realm | None") -> bool:
+        """Whether what is the other's lies within this one; what is nobody's lies within none."""
+        if other is None:
+            return False
+        wanted = ((self.legal_entity_id, other.legal_entity_id), (self.brand_id, other.brand_id))
+        return all(mine is None or mine == theirs for mine, theirs in wanted)
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request comes from. `scopes`: ``orders:write`` (which includes reading), ``orders:*``, ``*``."""
+    """Who a request comes from. `scopes`: ``orders:write`` (which includes reading), ``orders:*``, ``*``.
+    `realm`: the legal entity or brand the caller is confined to; None: to none."""
 
     name: str
     scopes: frozenset[str]
+    realm: Realm | None = None
 
     @property
     def actor(self) -> str:
@@ -50,6 +69,8 @@ class TokenView:
     token_id: str
     name: str
     scopes: tuple[str, ...]
+    legal_entity_id: LegalEntityId | None
+    brand_id: BrandId | None
     created_at: datetime
     expires_at: datetime | None
     revoked: bool
@@ -62,8 +83,10 @@ def issue_token(
     *,
     now: datetime,
     expires_at: datetime | None = None,
+    realm: Realm | None = None,
 ) -> str:
-    """Make a token and return it; it cannot be shown again. Raises Conflict when the name is taken,
+    """Make a token and return it; it cannot be shown again. `realm` confines it to a legal entity or brand:
+    then it opens only what is known to be theirs. Raises Conflict when the name is taken,
     InvalidInput for a scope that can never match."""
     for scope in scopes or ("",):
         _check_scope(scope)
@@ -73,6 +96,8 @@ def issue_token(
         "name": name,
         "secret_hash": _digest(secret),
         "scopes": list(scopes),
+        "legal_entity_id": realm.legal_entity_id if realm else None,
+        "brand_id": realm.brand_id if realm else None,
         "created_at": now,
         "expires_at": expires_at,
     }
@@ -102,6 +127,8 @@ def list_tokens(connection: Connection) -> list[TokenView]:
             table.c.token_id,
             table.c.name,
             table.c.scopes,
+            table.c.legal_entity_id,
+            table.c.brand_id,
             table.c.created_at,
             table.c.expires_at,
             table.c.revoked,
@@ -174,13 +201,22 @@ class Authenticator:
         matches = hmac.compare_digest(row.secret_hash if row else _digest(""), _digest(secret))
         if row is None or prefix != "tu" or not matches or row.revoked:
             raise _refused("the API token is not valid")
-        return _Known(Caller(row.name, frozenset(row.scopes)), row.expires_at, now)
+        confined = row.legal_entity_id is not None or row.brand_id is not None
+        realm = Realm(row.legal_entity_id, row.brand_id) if confined else None
+        return _Known(Caller(row.name, frozenset(row.scopes), realm), row.expires_at, now)
 
 
-def authorise(request: Request, scope: str) -> Caller:
-    """The caller of this request, who must hold the scope; the app carries the authenticator."""
+def authorise(request: Request, scope: str, *, heeds_realm: bool = False) -> Caller:
+    """The caller of this request, who must hold the scope; the app carries the authenticator. A caller who is
+    confined to a legal entity or brand is let in only by those who see to it themselves (`heeds_realm`)."""
     authenticator: Authenticator = request.app.state.authenticator
     caller = authenticator.require(request.headers.get("authorization"), scope)
+    if caller.realm is not None and not heeds_realm:
+        raise NotAllowed(
+            f"the token {caller.name!r} is confined to a legal entity or brand, and this is not told apart",
+            field="Authorization",
+            remedy="use a token that was made without --legal-entity and --brand",
+        )
     request.state.actor = caller.actor
     return caller
 

@@ -107,12 +107,15 @@ api_token = Table(
     "api_token",
     metadata,
     Column("token_id", Text, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("secret_hash", Text, nullable=False),
     Column("scopes", JSONB, nullable=False),
+    Column("legal_entity_id", UUID(as_uuid=True), comment="null: every legal entity"),
+    Column("brand_id", UUID(as_uuid=True), comment="null: every brand"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=True),
     Column("revoked", Boolean, nullable=False, server_default=text("false")),
+    Index("api_token_name", "name", unique=True, postgresql_where=text("not revoked")),
 )
 
 clock = Table(

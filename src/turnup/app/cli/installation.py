@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -20,6 +21,8 @@ from turnup.app.worker import run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.runtime import auth, events
 from turnup.runtime.settings import Settings, load_settings
+
+T = TypeVar("T")
 
 token_app = typer.Typer(help="API tokens: who may call, and what.", no_args_is_help=True)
 clock_app = typer.Typer(help="The clock of a rehearsal installation.", no_args_is_help=True)
@@ -131,14 +134,36 @@ def token_create(
     name: str,
     scope: Annotated[list[str], typer.Option(help="What it may do, e.g. orders:write; '*' is everything.")],
     days: Annotated[int | None, typer.Option(help="Days until it expires; without it, never.")] = None,
+    legal_entity: Annotated[
+        str | None, typer.Option(help="Code of the legal entity it is confined to; without it, none.")
+    ] = None,
+    brand: Annotated[str | None, typer.Option(help="Code of the brand it is confined to.")] = None,
 ) -> None:
     """Make a token and print it; it cannot be shown again."""
     with house() as assembled:
+        realm = None
+        if legal_entity or brand:
+            crm = assembled.crm
+            realm = auth.Realm(
+                _known("legal_entity", legal_entity, crm.legal_entity), _known("brand", brand, crm.brand)
+            )
         now = assembled.runtime.clock.now()
         expires_at = now + timedelta(days=days) if days else None
         with assembled.database.engine.begin() as connection:
-            token = auth.issue_token(connection, name, scope, now=now, expires_at=expires_at)
+            token = auth.issue_token(connection, name, scope, now=now, expires_at=expires_at, realm=realm)
     typer.echo(token)
+
+
+def _known(field: str, code: str | None, find: Callable[[str], T | None]) -> T | None:
+    """What the code stands for. Raises NotFound: a typing error must not make a token that opens all."""
+    if code is None:
+        return None
+    found = find(code)
+    if found is None:
+        raise NotFound(
+            f"there is no {field.replace('_', ' ')} {code!r}", field=field, remedy="check its code"
+        )
+    return found
 
 
 @token_app.command("list")
@@ -149,8 +174,17 @@ def token_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json(tokens)
         return
-    rows = [(t.name, " ".join(t.scopes), t.expires_at or "never", "yes" if t.revoked else "") for t in tokens]
-    print_table("Tokens", ["name", "scopes", "expires", "revoked"], rows)
+    rows = [
+        (
+            t.name,
+            " ".join(t.scopes),
+            "confined" if t.legal_entity_id or t.brand_id else "all",
+            t.expires_at or "never",
+            "yes" if t.revoked else "",
+        )
+        for t in tokens
+    ]
+    print_table("Tokens", ["name", "scopes", "realm", "expires", "revoked"], rows)
 
 
 @token_app.command("revoke")

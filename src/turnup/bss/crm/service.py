@@ -80,6 +80,10 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.legal_entity(connection, code)
 
+    def brand(self, code: str) -> BrandId | None:
+        with self._runtime.snapshot("crm") as connection:
+            return store.brand(connection, code)
+
     def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str | None:
         with self._runtime.snapshot("crm") as connection:
             return store.legal_entity_name(connection, legal_entity_id)

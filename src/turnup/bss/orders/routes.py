@@ -23,7 +23,7 @@ from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, OrderId, ProductId, TaskId
 from turnup.runtime import tmf
-from turnup.runtime.auth import authorise
+from turnup.runtime.auth import Realm, authorise
 from turnup.runtime.component import Runtime
 
 
@@ -66,6 +66,11 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             201,
         )
 
+    def realm(document: Mapping[str, Any]) -> Realm | None:
+        """That of the account, of an order to be made as well."""
+        account = orders.account_of(AccountId(_ref(document, "billingAccount")))
+        return None if account is None else Realm(account.legal_entity_id, account.brand_id)
+
     def product(product_id: str) -> dict[str, Any] | None:
         view = orders.product(ProductId(_uuid(product_id, "id")))
         return None if view is None else _product(view)
@@ -85,6 +90,7 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             get=get,
             list=page,
             patch=patch,
+            realm=realm,
         ),
         tmf.Resource(
             api="TMF622",
@@ -103,6 +109,7 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             logged="product_id",
             get=product,
             list=products,
+            realm=realm,
         ),
     ]
 

@@ -614,6 +614,10 @@ class Orders:
             raise NotFound(f"no order {order_id}", field="order")
         return order
 
+    def account_of(self, account_id: AccountId) -> crm.AccountView | None:
+        """Whose legal entity and brand an order is: its account's."""
+        return self._customers.account(account_id)
+
     def product(self, product_id: ProductId) -> ProductView | None:
         with self._runtime.snapshot("orders") as connection:
             product = store.load_product(connection, product_id)

@@ -43,6 +43,16 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Within(Filter):
+    """Holds for what lies within the caller's realm; no component can take it."""
+
+    inside: Callable[[Mapping[str, Any]], bool]
+
+    def holds(self, document: Mapping[str, Any]) -> bool:
+        return self.inside(document)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page that the component cut itself; lawful only when it took every filter. `total` None: unknown."""
 

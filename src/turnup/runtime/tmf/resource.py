@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from turnup.runtime.auth import Realm
 from turnup.runtime.tmf.paths import base_path
 from turnup.runtime.tmf.query import Page, Query
 from turnup.runtime.unit_of_work import UnitOfWork
@@ -44,6 +45,9 @@ class Resource:
     patch: Callable[[UnitOfWork, str, dict[str, Any]], Document | Reply | str] | None = None
     """(unit, id, merge patch): None removes an attribute."""
     delete: Callable[[UnitOfWork, str], None] | None = None
+    realm: Callable[[Document], Realm | None] | None = None
+    """Whose a document is, or will be when it is made of this body. Without it callers who are confined to a
+    legal entity or brand have no access here."""
     logged: str | None = None
     """What log lines of a request on one of them call its id: order_id."""
     status_code: int = 201

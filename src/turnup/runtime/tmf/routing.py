@@ -5,17 +5,18 @@ committed here and nowhere below.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
 
-from turnup.kernel.errors import InvalidInput, NotFound, TurnupError
+from turnup.kernel.errors import InvalidInput, NotAllowed, NotFound, TurnupError
 from turnup.runtime import telemetry
-from turnup.runtime.auth import authorise
+from turnup.runtime.auth import Caller, authorise
 from turnup.runtime.component import Runtime
 from turnup.runtime.tmf.body import entity_tag, json_response, selected, stamped
 from turnup.runtime.tmf.patch import ACCEPT_PATCH, merge_patch
-from turnup.runtime.tmf.query import parse_query
+from turnup.runtime.tmf.query import Within, parse_query
 from turnup.runtime.tmf.resource import Document, Reply, Resource
 
 
@@ -98,10 +99,12 @@ class _Endpoints:
 
     def list(self, request: Request) -> Response:
         assert self._resource.list is not None
-        authorise(request, f"{self._resource.scope}:read")
+        caller = self._authorise(request, "read")
         query = parse_query(
             request.query_params.multi_items(), total_asked="x-total-count" in request.headers
         )
+        if caller.realm is not None:
+            query.filters.append(Within("", "eq", (), partial(self._within, caller)))
         page = query.page(self._resource.list(query))
         documents = [selected(self._stamp(request, item), query.fields) for item in page.items]
         headers = {"X-Result-Count": str(len(documents))}
@@ -110,9 +113,9 @@ class _Endpoints:
         return json_response(documents, headers=headers)
 
     def get(self, request: Request, id: Annotated[str, Path()]) -> Response:
-        authorise(request, f"{self._resource.scope}:read")
+        caller = self._authorise(request, "read")
         query = parse_query(request.query_params.multi_items())
-        document = self._stamp(request, self._existing(id))
+        document = self._stamp(request, self._existing(id, caller))
         tag = entity_tag(document)
         if tag in _tags(request.headers.get("if-none-match")):
             return Response(status_code=304, headers={"ETag": tag})
@@ -127,12 +130,18 @@ class _Endpoints:
         ] = None,
     ) -> Response:
         assert self._resource.create is not None
-        actor = authorise(request, f"{self._resource.scope}:write").actor
+        caller = self._authorise(request, "write")
         if not isinstance(body, dict):
             raise InvalidInput(
                 f"a {self._resource.name} is an object", field="body", remedy="send one object"
             )
-        with self._runtime.unit(self._resource.component, actor) as unit:
+        if not self._within(caller, {name: value for name, value in body.items() if name != "id"}):
+            raise NotAllowed(
+                f"the token {caller.name!r} is confined, and this {self._resource.name} would lie outside",
+                field="Authorization",
+                remedy="name an account of its legal entity and brand, or use a token that is not confined",
+            )
+        with self._runtime.unit(self._resource.component, caller.actor) as unit:
             made = self._resource.create(unit, body, idempotency_key)
         document, status = self._answer(request, made, self._resource.status_code)
         return json_response(
@@ -141,28 +150,38 @@ class _Endpoints:
 
     def patch(self, request: Request, id: Annotated[str, Path()], body: Annotated[Any, Body()]) -> Response:
         assert self._resource.patch is not None
-        actor = authorise(request, f"{self._resource.scope}:write").actor
-        current = self._existing(id) if self._resource.get is not None else {}
+        caller = self._authorise(request, "write")
+        current = self._existing(id, caller) if self._resource.get is not None else {}
         self._check_precondition(request, current)
         changes = merge_patch(request.headers.get("content-type", ""), body, current)
-        with self._runtime.unit(self._resource.component, actor) as unit:
+        with self._runtime.unit(self._resource.component, caller.actor) as unit:
             made = self._resource.patch(unit, id, changes)
         document, status = self._answer(request, made, 200)
         return json_response(document, status, {"ETag": entity_tag(document), "Accept-Patch": ACCEPT_PATCH})
 
     def delete(self, request: Request, id: Annotated[str, Path()]) -> Response:
         assert self._resource.delete is not None
-        actor = authorise(request, f"{self._resource.scope}:write").actor
+        caller = self._authorise(request, "write")
         if self._resource.get is not None:
-            self._check_precondition(request, self._existing(id))
-        with self._runtime.unit(self._resource.component, actor) as unit:
+            self._check_precondition(request, self._existing(id, caller))
+        with self._runtime.unit(self._resource.component, caller.actor) as unit:
             self._resource.delete(unit, id)
         return Response(status_code=204)
 
-    def _existing(self, identity: str) -> Document:
+    def _authorise(self, request: Request, act: str) -> Caller:
+        known = self._resource.realm is not None and self._resource.get is not None
+        return authorise(request, f"{self._resource.scope}:{act}", heeds_realm=known)
+
+    def _within(self, caller: Caller, document: Document) -> bool:
+        if caller.realm is None:
+            return True
+        return self._resource.realm is not None and caller.realm.holds(self._resource.realm(document))
+
+    def _existing(self, identity: str, caller: Caller | None = None) -> Document:
+        """What is outside the caller's realm does not exist for her."""
         assert self._resource.get is not None
         document = self._resource.get(identity)
-        if document is None:
+        if document is None or (caller is not None and not self._within(caller, document)):
             raise NotFound(
                 f"there is no {self._resource.name} {identity}",
                 field="id",

@@ -97,12 +97,25 @@ CREATE TABLE runtime.api_token (
 	name TEXT NOT NULL, 
 	secret_hash TEXT NOT NULL, 
 	scopes JSONB NOT NULL, 
+	legal_entity_id UUID, 
+	brand_id UUID, 
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	expires_at TIMESTAMP WITH TIME ZONE, 
 	revoked BOOLEAN DEFAULT false NOT NULL, 
-	PRIMARY KEY (token_id), 
-	UNIQUE (name)
+	PRIMARY KEY (token_id)
 )
+
+-- next
+
+CREATE UNIQUE INDEX api_token_name ON runtime.api_token (name) WHERE not revoked
+
+-- next
+
+COMMENT ON COLUMN runtime.api_token.legal_entity_id IS 'null: every legal entity'
+
+-- next
+
+COMMENT ON COLUMN runtime.api_token.brand_id IS 'null: every brand'
 
 -- next
 

@@ -13,6 +13,7 @@ from turnup.bss.crm.service import CrmService
 from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
+from turnup.runtime.auth import Realm
 from turnup.runtime.tmf import Page, Query, Resource, base_path
 from turnup.runtime.unit_of_work import UnitOfWork
 
@@ -32,6 +33,7 @@ def customer_resources(service: CrmService) -> list[Resource]:
             scope="crm",
             list=pages.list,
             get=pages.get,
+            realm=pages.realm,
             create=pages.create,
         ),
         Resource(
@@ -42,6 +44,7 @@ def customer_resources(service: CrmService) -> list[Resource]:
             scope="crm",
             list=pages.accounts,
             get=pages.account,
+            realm=pages.account_realm,
         ),
     ]
 
@@ -102,6 +105,16 @@ class _Customers:
         else:
             view = self._service.account(AccountId(account_id))
         return None if view is None else self._account_document(view)
+
+    def realm(self, document: Mapping[str, Any]) -> Realm | None:
+        """Whose this customer is. One to be made is nobody's yet: confined callers make none."""
+        view = self._find(document["id"]) if "id" in document else None
+        return None if view is None else Realm(view.legal_entity_id, view.brand_id)
+
+    def account_realm(self, document: Mapping[str, Any]) -> Realm | None:
+        account_id = uuid_of(str(document.get("id", "")))
+        view = self._service.account(AccountId(account_id)) if account_id else None
+        return None if view is None else Realm(view.legal_entity_id, view.brand_id)
 
     def _find(self, identity: str) -> CustomerView | None:
         customer_id = uuid_of(identity)
