@@ -92,7 +92,11 @@ def _start_sshd(folder: Path, host: str) -> GatewayAccess:
     write(folder / "authorized_keys", f'restrict,from="{plan.THIS_MACHINE}" {manager}\n', mode=0o600)
     conf = write(folder / "sshd_config", _SSHD.format(address=host, folder=folder))
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd locks itself in before login
-    start(plan.GATEWAY, folder / "sshd.log", "/usr/sbin/sshd", "-D", "-e", "-f", conf)
+    disk = folder / "var-lib"
+    disk.mkdir()
+    # `ip netns exec` gives its program mounts of its own: the gateway's disk is not this machine's
+    boot = f"mount --bind {disk} /var/lib && exec /usr/sbin/sshd -D -e -f {conf}"
+    start(plan.GATEWAY, folder / "sshd.log", "sh", "-c", boot)
     wait_for(lambda: succeeds(["ssh-keyscan", "-T", "2", host]), "sshd of the gateway answers")
     key_type, key, *_ = (folder / "host_key.pub").read_text(encoding="utf-8").split()
     return GatewayAccess(

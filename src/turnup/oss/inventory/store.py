@@ -330,15 +330,26 @@ def take_line_at(
     ).first()
 
 
+def element_site(connection: Connection, element_id: UUID) -> UUID:
+    """The site an element stands at."""
+    statement = select(tables.element.c.site_id).where(tables.element.c.element_id == element_id)
+    found: UUID = connection.scalars(statement).one()
+    return found
+
+
 def bng_of(connection: Connection, access_element: UUID) -> Any | None:
-    """The BNG that a link connects the access element to (the first by name). Row: element_id, code."""
+    """The BNG of the element a line ends on: itself where it is one, else the first by name that a link
+    connects it to. Row: element_id, code."""
     return connection.execute(
         text("""
-            SELECT e.element_id, e.code FROM inventory.link l
+            SELECT element_id, code FROM inventory.element WHERE element_id = :access AND role = 'bng'
+            UNION ALL
+            (SELECT e.element_id, e.code FROM inventory.link l
             JOIN inventory.port a ON a.port_id = l.a_port_id JOIN inventory.port b ON b.port_id = l.b_port_id
             JOIN inventory.element e
               ON e.element_id = CASE WHEN a.element_id = :access THEN b.element_id ELSE a.element_id END
-            WHERE :access IN (a.element_id, b.element_id) AND e.role = 'bng' ORDER BY e.code LIMIT 1"""),
+            WHERE :access IN (a.element_id, b.element_id) AND e.role = 'bng' ORDER BY e.code LIMIT 1)
+            LIMIT 1"""),
         {"access": access_element},
     ).first()
 
