@@ -20,7 +20,8 @@ _MANAGER_RIGHTS = """
 GRANT CREATE ON DATABASE kea TO manager;
 GRANT USAGE ON SCHEMA public TO manager;
 GRANT SELECT, INSERT, UPDATE, DELETE ON hosts, ipv6_reservations, dhcp4_options, dhcp6_options TO manager;
-GRANT SELECT ON lease4, lease6 TO manager;
+GRANT SELECT, DELETE ON lease4, lease6 TO manager;
+GRANT SELECT, INSERT, UPDATE ON lease4_stat, lease6_stat TO manager;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO manager;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO kea;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO kea;
