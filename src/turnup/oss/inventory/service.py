@@ -23,12 +23,10 @@ from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, Exhausted, InvalidInput, NotFound
 from turnup.kernel.ids import AddressId, ElementId, ServiceId, SiteId, derived_id
 from turnup.oss.inventory import rules, store
-from turnup.oss.inventory.model import HoldingStatus
+from turnup.oss.inventory.model import LINE_ROLES, HoldingStatus
 from turnup.runtime.component import Runtime
 
 _SERVING_ROLES = ("dhcp", "aaa")
-_LINE_ROLES = ("access", "bng")
-"""Elements that subscribers' lines may end on: an access gateway is BNG and access element in one."""
 _LINE_KINDS = ("access_port", "vlan")
 _LINE_RESOURCES = ("access_port", "vlan", "circuit_id", "ont_serial")
 
@@ -353,12 +351,12 @@ class Inventory:
                 return []
             if (
                 port is not None
-                and failed.role in _LINE_ROLES
+                and failed.role in LINE_ROLES
                 and _is_access_port(connection, element_id, port)
             ):
                 return store.services_on(connection, [element_id], f"{failed.code}/{port}")
             cut_off = rules.elements_cut_off(
-                access=[element.id for element in elements.values() if element.role in _LINE_ROLES],
+                access=[element.id for element in elements.values() if element.role in LINE_ROLES],
                 cores=[element.id for element in elements.values() if element.role == "bng"],
                 links=store.links(connection),
                 failed=element_id,

@@ -19,7 +19,7 @@ from turnup.contracts.inventory import (
 )
 from turnup.kernel.ids import ElementId, LinkId, PortId, ServiceId, SiteId, derived_id
 from turnup.oss.inventory import tables
-from turnup.oss.inventory.model import ElementDoc, HoldingStatus, LinkDoc, PoolDoc, SiteDoc
+from turnup.oss.inventory.model import LINE_ROLES, ElementDoc, HoldingStatus, LinkDoc, PoolDoc, SiteDoc
 
 # --- the network -----------------------------------------------------------------------------------------
 
@@ -60,7 +60,7 @@ def upsert_element(connection: Connection, doc: ElementDoc) -> bool:
                 "first_vlan": port.first_vlan,
             },
         )
-        if doc.role == "access" and port.kind != "uplink":
+        if doc.role in LINE_ROLES and port.kind != "uplink":
             _ensure_lines(connection, port_id, port.capacity, port.first_vlan)
     return changed
 
@@ -225,11 +225,11 @@ def holdings(connection: Connection, service_ids: Sequence[ServiceId] | None) ->
 
 
 def _reservation(row: Any) -> Reservation:
-    roles = {"access": row.access_element_id, "bng": row.bng_element_id, "aaa": row.aaa_element_id}
+    roles = {"access": row.access_element_id, "bng": row.bng_element_id, **row.servers}
     return Reservation(
         service_id=ServiceId(row.service_id),
         resources=row.resources,
-        elements={role: ElementId(element) for role, element in roles.items() if element is not None},
+        elements={role: ElementId(UUID(str(each))) for role, each in roles.items() if each is not None},
         status=row.status,
     )
 
@@ -450,7 +450,7 @@ def save_holding(
         "status": status.value,
         "access_element_id": elements_by_role.get("access"),
         "bng_element_id": elements_by_role.get("bng"),
-        "aaa_element_id": elements_by_role.get("aaa"),
+        "servers": {key: str(each) for key, each in elements_by_role.items() if key not in ("access", "bng")},
         "circuit_id": resources.get("circuit_id"),
         "ont_serial": resources.get("ont_serial"),
         "resources": dict(resources),
