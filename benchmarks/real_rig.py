@@ -4,26 +4,33 @@ Turnup runs as an operator runs it (embedded PostgreSQL, API, worker, collector)
 API; what the network does is seen at the subscriber's end only. Needs root and `make peers`.
 """
 
+import os
 import secrets
+import signal
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+import psutil
+
 from turnup.app.demo.real import network_document, write_network
 from turnup.app.demo.stage import DemoFailed, expect, wait_until
 from turnup.app.demo.stand import Stand, examples
+from turnup.app.processes import ORDER
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, ServiceId
 from turnup.lab.real import lab, plan
+from turnup.lab.real.machine import inside, run
 from turnup.lab.real.plan import Plan
 from turnup.lab.real.subscriber import Subscriber
+from turnup.runtime.embedded import state
 
 SITE = "pop9"
 _ZONE = "Europe/Berlin"
@@ -192,6 +199,12 @@ class RealRig:
         item = {"action": "add", "productOffering": {"id": offering, "@type": "ProductOfferingRef"}}
         return Sold(self, account, self._order(account, {**item, "product": {"@type": "Product"}}))
 
+    def accept(self, sold: Sold) -> None:
+        """The installation is accepted: billing starts."""
+        answer = self.stand.api.post(f"/turnup/v1/services/{sold.service_id}/accept")
+        expect(answer.status_code == 200, f"acceptance: {answer.text}")
+        self.stand.settle()
+
     def change(self, sold: Sold, offering: str) -> None:
         """Order another plan and wait until it is verified."""
         product = {"@type": "Product", "id": sold.product_id}
@@ -199,6 +212,7 @@ class RealRig:
         self._order(sold.account, {"action": "modify", "productOffering": offered, "product": product})
 
     def cease(self, sold: Sold) -> None:
+        self.stand.settle()
         product = {"@type": "Product", "id": sold.product_id}
         self._order(sold.account, {"action": "delete", "product": product})
 
@@ -270,6 +284,33 @@ class RealRig:
             assert element is not None
             found[element.code] = sold.service_id in house.configuration.actual(element_id, [sold.service_id])
         return found
+
+    @staticmethod
+    def at_the_gateway(*command: str) -> str:
+        """What a technician at the gateway's console would run; its output."""
+        return run(*inside(plan.GATEWAY, *command))
+
+    def gateway_class(self, sold: Sold) -> str:
+        """The traffic class of the one subscriber on this port, ``1:10``."""
+        words = self.at_the_gateway("tc", "class", "show", "dev", sold.subscriber.port).split()
+        return words[words.index("htb") + 1]
+
+    @contextmanager
+    def turnup_stopped(self) -> Iterator[None]:
+        """Turnup's processes and its database answer nobody; afterwards they go on."""
+        pids = [self.stand.processes.pid(name) for name in ORDER]
+        supervisor = state(self.stand.data_dir).supervisor_pid
+        assert supervisor is not None
+        engine = psutil.Process(supervisor)
+        pids += [supervisor, *(child.pid for child in engine.children(recursive=True))]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                os.kill(pid, signal.SIGCONT)
+        self.stand.settle()
 
     def radius_secret(self, sold: Sold) -> str:
         """What is in her router: as the AAA server's database opens it."""

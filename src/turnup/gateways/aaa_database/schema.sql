@@ -52,33 +52,33 @@ CREATE TABLE IF NOT EXISTS aaa.reject (
 CREATE INDEX IF NOT EXISTS reject_username ON aaa.reject (username, id);
 
 -- What an AAA server runs: one query per request. It is a role that may call these and read no table (grants at
--- the end, to the role aaa_server where there is one). `key` opens secrets that are stored encrypted (pgcrypto).
-CREATE OR REPLACE FUNCTION aaa.closed(secret text, key text) RETURNS text
+-- the end, to the role aaa_server where there is one). `data_key` opens secrets that are stored encrypted (pgcrypto).
+CREATE OR REPLACE FUNCTION aaa.closed(secret text, data_key text) RETURNS text
 LANGUAGE plpgsql SET search_path = aaa, public, pg_temp AS $$
 BEGIN
-  IF coalesce(key, '') = '' THEN
+  IF coalesce(data_key, '') = '' THEN
     RETURN secret;
   END IF;
   -- the key is random and long: a slow derivation would protect nothing
-  RETURN 'pgp:' || encode(pgp_sym_encrypt(secret, key, 's2k-mode=1, cipher-algo=aes256'), 'base64');
+  RETURN 'pgp:' || encode(pgp_sym_encrypt(secret, data_key, 's2k-mode=1, cipher-algo=aes256'), 'base64');
 END $$;
 
-CREATE OR REPLACE FUNCTION aaa.opened(secret text, key text) RETURNS text
+CREATE OR REPLACE FUNCTION aaa.opened(secret text, data_key text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = aaa, public, pg_temp AS $$
 BEGIN
   IF left(secret, 4) <> 'pgp:' THEN
     RETURN secret;
   END IF;
-  RETURN pgp_sym_decrypt(decode(substr(secret, 5), 'base64'), key);
+  RETURN pgp_sym_decrypt(decode(substr(secret, 5), 'base64'), data_key);
 END $$;
 
 -- check items of rlm_sql (id, username, attribute, value, op); no row: unknown
-CREATE OR REPLACE FUNCTION aaa.authorize(wanted text, key text)
+CREATE OR REPLACE FUNCTION aaa.authorize(wanted text, data_key text)
 RETURNS TABLE (id int, username text, attribute text, value text, op text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
   SELECT 1, s.username, a.attribute, a.value, ':='
   FROM aaa.subscriber s CROSS JOIN LATERAL (VALUES
-    ('Cleartext-Password', aaa.opened(s.secret, key)),
+    ('Cleartext-Password', aaa.opened(s.secret, data_key)),
     ('Auth-Type', CASE s.state WHEN 'disabled' THEN 'Reject' END),
     ('Framed-IP-Address', host(s.ipv4)),
     ('Framed-IPv6-Prefix', s.ipv6_wan::text),

@@ -16,7 +16,7 @@ from turnup.gateways.linux.ruleset import Base
 from turnup.gateways.linux.writing import BUSY, MOVED, script
 from turnup.gateways.transports.ssh import SshPool, SshTarget
 from turnup.kernel.errors import Unavailable
-from turnup.kernel.ids import ServiceId, derived_id
+from turnup.kernel.ids import ElementId, ServiceId, derived_id
 
 KIND = "subscriber"
 _SHELL = "exec sh -s"
@@ -31,6 +31,9 @@ class LinuxDriver:
 
     def __init__(self, ssh: SshPool) -> None:
         self._ssh = ssh
+        self._seen: dict[ElementId, Gateway] = {}
+        """What was read last and not yet used up: the apply that follows a read names its epoch, and reads
+        again only where the gateway says it has moved on."""
 
     def read(
         self,
@@ -43,6 +46,7 @@ class LinuxDriver:
         if services is not None and not services:
             return {}
         gateway = self._look(element, credentials, deadline_s)
+        self._seen[element.id] = gateway
         wanted = None if services is None else {str(service) for service in services}
         fragments = [
             _fragment(element, key, held)
@@ -93,7 +97,7 @@ class LinuxDriver:
     ) -> tuple[str, ...]:
         base = Base.of(element)
         for _ in range(_TRIES):
-            gateway = self._look(element, credentials, deadline_s)
+            gateway = self._seen.pop(element.id, None) or self._look(element, credentials, deadline_s)
             if fenced:
                 _fence(element, gateway, changes)
             text, commands = script(base, gateway, changes)

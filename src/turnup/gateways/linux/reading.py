@@ -29,8 +29,9 @@ _NOTED = ("username", "circuit_id", "down_kbps", "up_kbps")
 _UNITS = ("", "K", "M", "G", "T")
 _RATE = re.compile(r"(?P<number>[0-9]+)(?P<unit>[KMGT]?)bit")
 _CLASS = re.compile(r"^class htb 1:(?P<minor>[0-9a-f]+) .*?\brate (?P<rate>[0-9]+[KMGT]?bit)", re.MULTILINE)
-_L2_BYTES, _L3_BYTES = 1514, 1500
-"""A plan's rate is one of IP; HTB counts Ethernet frames, so classes are that much faster."""
+_FRAME_BYTES, _PAYLOAD_BYTES = 1514, 1460
+"""A plan's rate is what she can measure, payload of full TCP segments; HTB counts Ethernet frames, so classes
+are that much faster."""
 
 
 @dataclass(slots=True)
@@ -84,8 +85,8 @@ class Gateway:
 
 
 def class_rate_bps(kbps: int) -> int:
-    """The class rate, in bit/s of Ethernet frames, for a plan's kbit/s of IP; tc counts in whole bytes."""
-    return -(-kbps * 1000 * _L2_BYTES // (_L3_BYTES * 8)) * 8
+    """The class rate, in bit/s of Ethernet frames, for a plan's kbit/s; tc counts in whole bytes."""
+    return -(-kbps * 1000 * _FRAME_BYTES // (_PAYLOAD_BYTES * 8)) * 8
 
 
 def printed_rate(bps: int) -> str:
@@ -106,7 +107,7 @@ def plan_kbps(shown: str, noted: int | None) -> int:
     if found is None:
         raise ValueError(f"{shown!r} is no rate of tc")
     bps = int(found["number"]) * int(1000 ** _UNITS.index(found["unit"]))
-    return round(bps * _L3_BYTES / _L2_BYTES / 1000)
+    return round(bps * _PAYLOAD_BYTES / _FRAME_BYTES / 1000)
 
 
 def parse(text: str) -> Gateway:

@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from turnup.lab.real import plan
 
@@ -24,7 +25,7 @@ class _Page(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         local = self.connection.getsockname()[0].removeprefix("::ffff:")
-        asked = (self.headers.get("Host") or "").partition(":")[0]
+        asked = urlsplit(f"//{self.headers.get('Host') or ''}").hostname or ""
         if local not in self.garden:
             self._answer(200, "text/plain", b"the internet\n")
         elif asked == plan.PAYMENT_HOST and self.path == "/captive-portal":

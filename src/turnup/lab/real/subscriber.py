@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import socket
 import struct
 import subprocess
@@ -9,10 +10,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from turnup.lab.real import plan
-from turnup.lab.real.machine import RealLabError, inside, run, start, succeeds, write
+from turnup.lab.real.machine import inside, run, start, succeeds, write
 from turnup.lab.real.namespaces import processes
 
 _CLIENT = """
@@ -48,6 +48,7 @@ BOUND6|RENEW6|REBIND6)
 esac
 exit 0
 """
+_KBITS = re.compile(r"([0-9.]+) Kbits/sec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +140,18 @@ class Subscriber:
         return float(json.loads(said)["end"]["sum_received"]["bits_per_second"])
 
     def start_transfer(self, address: str, seconds: int) -> "Transfer":
-        """A download that goes on meanwhile."""
+        """A download that goes on meanwhile, over one TCP connection."""
+        log = self._folder / "transfer.log"
+        log.unlink(missing_ok=True)
         words = inside(
-            self.namespace, "iperf3", "--json", "--client", address, "--time", str(seconds), "--reverse"
-        )
+            self.namespace, "iperf3", "--client", address, "--time", str(seconds), "--reverse",
+            "--format", "k", "--forceflush", "--logfile", log,
+        )  # fmt: skip
         return Transfer(
             subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ),
+            log,
         )
 
     def fetch(self, url: str, *, timeout_s: float = 3.0) -> Fetched | None:
@@ -187,17 +192,21 @@ class Subscriber:
 class Transfer:
     """A running download."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self._process = process
+        self._log = log
 
     @property
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def intervals_bps(self) -> list[float]:
-        """Wait for its end: the rate of each second. RealLabError when the connection broke."""
-        said = self._process.communicate(timeout=60)[0]
-        answer: dict[str, Any] = json.loads(said)
-        if "error" in answer:
-            raise RealLabError(f"the transfer broke: {answer['error']}")
-        return [float(each["sum"]["bits_per_second"]) for each in answer["intervals"]]
+    def last_bps(self) -> float:
+        """The goodput of the last second; 0 before the first."""
+        text = self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+        found = _KBITS.findall(text)
+        return float(found[-1]) * 1000 if found else 0.0
+
+    def stop(self) -> None:
+        """Hang up."""
+        self._process.terminate()
+        self._process.wait(10)
