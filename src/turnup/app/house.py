@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from turnup.app.engine import Engine
+from turnup.app.sessions import SessionsByDriver
 from turnup.bss.billing import component as billing_component
 from turnup.bss.billing.service.billing import Billing
 from turnup.bss.catalog import component as catalog_component
@@ -16,6 +17,9 @@ from turnup.bss.orders.service import Orders
 from turnup.contracts.inventory import ElementView
 from turnup.gateways.aaa_database.accounting import AaaAccounting
 from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
+from turnup.gateways.dhcp.driver import KeaDriver
+from turnup.gateways.linux.driver import LinuxDriver
+from turnup.gateways.linux.sessions import LinuxSessions
 from turnup.gateways.mail.maildir import MaildirGateway
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
@@ -120,14 +124,28 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service
     configuration, path = configuration_component.build(
-        runtime, network, {"tlos": TlosDriver(ssh), "aaa_database": AaaDatabaseDriver(engine.aaa_url)}, box
+        runtime,
+        network,
+        {
+            "tlos": TlosDriver(ssh),
+            "linux": LinuxDriver(ssh),
+            "kea": KeaDriver(),
+            "aaa_database": AaaDatabaseDriver(engine.aaa_url),
+        },
+        box,
     )
     configured: Configuration = configuration.service
 
     def community_of(element: ElementView) -> str:
         return configured.credentials(element.id).snmp_community or "public"
 
-    sessions = NasSessions(network.element_by_code, configured.credentials, ssh)
+    sessions = SessionsByDriver(
+        network.element_by_code,
+        {
+            "tlos": NasSessions(network.element_by_code, configured.credentials, ssh),
+            "linux": LinuxSessions(network.element_by_code, configured.credentials, ssh),
+        },
+    )
     provisioning_part, realiser = provisioning_component.build(
         runtime,
         provisioning,

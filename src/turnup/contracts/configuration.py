@@ -19,9 +19,9 @@ from turnup.kernel.ids import ElementId, ServiceId
 class Fragment:
     """What one element should hold for one service, vendor-neutral.
 
-    `kind` is access_service | subscriber | aaa_subscriber; `attributes` are text, already normalised (the
-    driver renders and parses them); `generation` rises with every change of the service's desired state and
-    is the fencing token: a driver refuses to replace a newer generation by an older one.
+    `kind` is access_service | subscriber | aaa_subscriber | dhcp_subscriber; `attributes` are text, already
+    normalised (the driver renders and parses them); `generation` rises with every change of the service's
+    desired state and is the fencing token: a driver refuses to replace a newer generation by an older one.
     """
 
     service_id: ServiceId
@@ -78,8 +78,12 @@ class Credentials:
     """Handed to a driver for the length of one call; never logged or stored in clear."""
 
     username: str
-    password: str = field(repr=False)
+    password: str = field(default="", repr=False)
     enable: str | None = field(default=None, repr=False)
+    private_key: str | None = field(default=None, repr=False)
+    """SSH login by key, in OpenSSH's own format, without a passphrase; then `password` is not used."""
+    data_key: str | None = field(default=None, repr=False)
+    """Encrypts what an element must store of a subscriber's secret (AAA servers that do CHAP)."""
     host_key: str | None = None
     """The SSH host key as in a known_hosts line, without the name: ``ssh-ed25519 AAAA…``."""
     coa_secret: str | None = field(default=None, repr=False)

@@ -26,7 +26,7 @@ class ElementView:
     id: ElementId
     code: str
     role: str
-    """access | bng | aaa | router | switch"""
+    """access | bng | dhcp | aaa | router | switch"""
     site_id: SiteId
     driver: str
     """Which gateway speaks to it: tlos | aaa_database | …"""
@@ -95,13 +95,19 @@ class ReserveRequest:
 class Reservation:
     """What a service holds. `resources` by kind: access_port ``olt1/pon-0/1/3``, vlan ``1203``,
     ipv4 ``198.51.100.7``, ipv6_wan ``2001:db8:…/64``, ipv6_pd ``2001:db8:…/56``, circuit_id, ont_serial.
-    `elements` by role: the elements that serve it."""
+    `elements` by role: the elements that serve it; where several of one role do (a pair of AAA servers), the
+    first under the role, the others under ``ROLE:CODE`` (see `role_of`)."""
 
     service_id: ServiceId
     resources: Mapping[str, str]
     elements: Mapping[str, ElementId]
     status: str
     """reserved | assigned | released"""
+
+
+def role_of(key: str) -> str:
+    """The role of a key of `Reservation.elements`: ``aaa`` of ``aaa`` and of ``aaa:aaa2``."""
+    return key.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

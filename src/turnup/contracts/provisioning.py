@@ -76,7 +76,7 @@ class ServiceView:
     facts: ServiceFacts
     site: str | None = None
     elements: Mapping[str, ElementId] = field(default_factory=dict)
-    """Role -> the element that should hold a fragment for it now; empty once it is ceased."""
+    """Role (`inventory.role_of`) -> the element that should hold a fragment for it now; empty once ceased."""
     configured_at: datetime | None = None
     first_online_at: datetime | None = None
     accepted_at: datetime | None = None

@@ -1,5 +1,6 @@
 """`turnup config`: network elements, their credentials, backups, differences and rollback."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,14 +48,30 @@ def aaa_url() -> None:
 def credentials(
     element: str,
     username: Annotated[str, typer.Option(prompt=True, help="User name on the element.")],
-    password: Annotated[str, typer.Option(prompt=True, hide_input=True, help="Asked for where left out.")],
+    password: Annotated[
+        str | None, typer.Option(help="Asked for where left out and no private key is given.")
+    ] = None,
     host_key: Annotated[str | None, typer.Option(help="SSH host key, as in known_hosts.")] = None,
+    private_key: Annotated[
+        Path | None, typer.Option(help="File of the SSH key to log in with (OpenSSH, no passphrase).")
+    ] = None,
+    data_key: Annotated[
+        Path | None, typer.Option(help="File of the key that encrypts subscribers' secrets on an AAA server.")
+    ] = None,
 ) -> None:
     """Set an element's credentials; they are stored encrypted and never shown."""
+    if password is None and private_key is None:
+        password = typer.prompt("Password", hide_input=True)
+    given = Credentials(
+        username=username,
+        password=password or "",
+        host_key=host_key,
+        private_key=private_key.read_text(encoding="utf-8") if private_key else None,
+        data_key=data_key.read_text(encoding="utf-8").strip() if data_key else None,
+    )
     with house() as assembled:
         found = _element(assembled, element)
         with assembled.runtime.unit("configuration", actor()) as unit:
-            given = Credentials(username=username, password=password, host_key=host_key)
             assembled.configuration.set_credentials(unit, found.id, given)
 
 

@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from turnup.contracts.monitoring import AccountingRecord
-from turnup.gateways.aaa_database.database import AaaDatabase
+from turnup.gateways.aaa_database.database import aaa_database
 from turnup.kernel.errors import Unavailable
 
 _STATUS = {"on": "accounting_on", "off": "accounting_off"}
@@ -40,7 +40,7 @@ class AaaAccounting:
     """Implements contracts.monitoring.AccountingSource on the AAA database at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._database = AaaDatabase(url, max_size=2)
+        self._database = aaa_database(url, max_size=2)
         self._lock = threading.Lock()
         self._settled = 0
         self._waiting: tuple[int, frozenset[str]] | None = None

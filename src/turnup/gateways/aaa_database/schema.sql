@@ -50,3 +50,71 @@ CREATE TABLE IF NOT EXISTS aaa.reject (
   reason   text NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reject_username ON aaa.reject (username, id);
+
+-- What an AAA server runs: one query per request. It is a role that may call these and read no table (grants at
+-- the end, to the role aaa_server where there is one). `data_key` opens secrets that are stored encrypted (pgcrypto).
+CREATE OR REPLACE FUNCTION aaa.closed(secret text, data_key text) RETURNS text
+LANGUAGE plpgsql SET search_path = aaa, public, pg_temp AS $$
+BEGIN
+  IF coalesce(data_key, '') = '' THEN
+    RETURN secret;
+  END IF;
+  -- the key is random and long: a slow derivation would protect nothing
+  RETURN 'pgp:' || encode(pgp_sym_encrypt(secret, data_key, 's2k-mode=1, cipher-algo=aes256'), 'base64');
+END $$;
+
+CREATE OR REPLACE FUNCTION aaa.opened(secret text, data_key text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = aaa, public, pg_temp AS $$
+BEGIN
+  IF left(secret, 4) <> 'pgp:' THEN
+    RETURN secret;
+  END IF;
+  RETURN pgp_sym_decrypt(decode(substr(secret, 5), 'base64'), data_key);
+END $$;
+
+-- check items of rlm_sql (id, username, attribute, value, op); no row: unknown
+CREATE OR REPLACE FUNCTION aaa.authorize(wanted text, data_key text)
+RETURNS TABLE (id int, username text, attribute text, value text, op text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+  SELECT 1, s.username, a.attribute, a.value, ':='
+  FROM aaa.subscriber s CROSS JOIN LATERAL (VALUES
+    ('Cleartext-Password', aaa.opened(s.secret, data_key)),
+    ('Auth-Type', CASE s.state WHEN 'disabled' THEN 'Reject' END),
+    ('Framed-IP-Address', host(s.ipv4)),
+    ('Framed-IPv6-Prefix', s.ipv6_wan::text),
+    ('Delegated-IPv6-Prefix', s.ipv6_pd::text),
+    ('WISPr-Bandwidth-Max-Down', (s.down_kbps::bigint * 1000)::text),
+    ('WISPr-Bandwidth-Max-Up', (s.up_kbps::bigint * 1000)::text),
+    ('Filter-Id', CASE s.state WHEN 'walled' THEN 'walled' END),
+    ('Class', '0x' || encode(convert_to('generation:' || s.generation, 'UTF8'), 'hex'))
+  ) AS a (attribute, value)
+  WHERE s.username = wanted AND a.value IS NOT NULL
+$$;
+
+CREATE OR REPLACE FUNCTION aaa.account(
+  nas_name text, nas_address text, session text, wanted text, kind text, at_epoch bigint, time_s int,
+  upload bigint, download bigint, address text, cause text, circuit text
+) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+  INSERT INTO aaa.accounting (nas, session_id, username, status, event_at, session_time_s, input_octets,
+                              output_octets, framed_ipv4, terminate_cause, circuit_id)
+  VALUES (coalesce(nullif(nas_name, ''), nas_address), session, nullif(wanted, ''), kind,
+          to_timestamp(at_epoch), time_s, upload, download, nullif(address, '')::inet, nullif(cause, ''),
+          nullif(circuit, ''))
+  ON CONFLICT (nas, session_id, status, session_time_s) DO NOTHING
+$$;
+
+CREATE OR REPLACE FUNCTION aaa.note_reject(wanted text, reason text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+  INSERT INTO aaa.reject (username, reason) VALUES (wanted, coalesce(nullif(reason, ''), 'rejected'))
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA aaa FROM PUBLIC;
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'aaa_server') THEN
+    GRANT USAGE ON SCHEMA aaa TO aaa_server;
+    GRANT EXECUTE ON FUNCTION aaa.authorize(text, text), aaa.note_reject(text, text),
+      aaa.account(text, text, text, text, text, bigint, int, bigint, bigint, text, text, text) TO aaa_server;
+  END IF;
+END $$;

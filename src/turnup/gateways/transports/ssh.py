@@ -18,6 +18,7 @@ from turnup.runtime.database import refuse_in_transaction
 
 log = structlog.get_logger(__name__)
 
+_PORT = 22
 _KEEPALIVE_S = 15
 _RETIRED_S = 60
 _GONE = (OSError, asyncssh.ConnectionLost, asyncssh.ChannelOpenError, asyncssh.DisconnectError)
@@ -35,6 +36,8 @@ class SshTarget:
     host_key: str | None
     """As in a known_hosts line: ``ssh-ed25519 AAAA…``; None only where `insecure_accept_any_host_key`."""
     insecure_accept_any_host_key: bool = False
+    private_key: str | None = field(default=None, repr=False)
+    """Log in by this key instead of the password (OpenSSH format)."""
 
     @classmethod
     def of(cls, element: ElementView, credentials: Credentials) -> "SshTarget":
@@ -59,13 +62,15 @@ class SshTarget:
             password=credentials.password,
             host_key=credentials.host_key,
             insecure_accept_any_host_key=insecure,
+            private_key=credentials.private_key,
         )
 
     @property
     def known_hosts(self) -> bytes | None:
         if self.host_key is None:
             return None
-        return f"[{self.host}]:{self.port} {self.host_key}\n".encode()
+        host = self.host if self.port == _PORT else f"[{self.host}]:{self.port}"
+        return f"{host} {self.host_key}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,14 @@ class SshPool:
         self._connections: dict[SshTarget, asyncssh.SSHClientConnection] = {}
         self._connecting: dict[SshTarget, asyncio.Lock] = {}
 
-    def exec(self, target: SshTarget, batch: str, deadline_s: float) -> ExecResult:
-        """Run one exec request. Raises Unavailable when the element cannot be reached or does not answer in
-        time, ElementRefused when it is not who we think it is, or does not let us in."""
+    def exec(
+        self, target: SshTarget, batch: str, deadline_s: float, *, given: str | None = None
+    ) -> ExecResult:
+        """Run one exec request, with `given` as its standard input. Raises Unavailable when the element
+        cannot be reached or does not answer in time, ElementRefused when it is not who we
+        think it is, or does not let us in."""
         refuse_in_transaction(f"ssh {target.name}")
-        return loop.run(self._exec(target, batch), deadline_s, target.name)
+        return loop.run(self._exec(target, batch, given), deadline_s, target.name)
 
     def close(self) -> None:
         """Hang up everywhere; the next call connects anew."""
@@ -100,9 +108,12 @@ class SshPool:
 
         loop.run(hang_up(), 5.0)
 
-    async def _exec(self, target: SshTarget, batch: str) -> ExecResult:
-        process = await self._open(target, batch)
+    async def _exec(self, target: SshTarget, batch: str, given: str | None) -> ExecResult:
+        process = await self._open(target, batch, given)
         try:
+            if given is not None:
+                process.stdin.write(given)
+                process.stdin.write_eof()
             done = await process.wait()
         except _GONE:
             return ExecResult("", None)
@@ -113,19 +124,20 @@ class SshPool:
             process.close()  # given up: the element drops our candidate and its lock
         return ExecResult(str(done.stdout or ""), done.exit_status)
 
-    async def _open(self, target: SshTarget, batch: str) -> asyncssh.SSHClientProcess[str]:
+    async def _open(self, target: SshTarget, batch: str, given: str | None) -> asyncssh.SSHClientProcess[str]:
         """Start the batch on a channel. A kept connection that turns out to be dead is replaced once."""
         kept = target in self._connections
+        stdin = asyncssh.DEVNULL if given is None else asyncssh.PIPE
         connection = await self._connection(target)
         try:
-            return await connection.create_process(batch, stdin=asyncssh.DEVNULL)
+            return await connection.create_process(batch, stdin=stdin)
         except _GONE as error:
             self._forget(target, connection)
             if not kept:
                 raise Unavailable(f"{target.name} closed the connection") from error
         connection = await self._connection(target)
         try:
-            return await connection.create_process(batch, stdin=asyncssh.DEVNULL)
+            return await connection.create_process(batch, stdin=stdin)
         except _GONE as error:
             self._forget(target, connection)
             raise Unavailable(f"{target.name} closed the connection") from error
@@ -153,6 +165,7 @@ class SshPool:
 
     @staticmethod
     async def _connect(target: SshTarget) -> asyncssh.SSHClientConnection:
+        by_key = target.private_key is not None
         if target.insecure_accept_any_host_key and target.host_key is None:
             log.warning("ssh_host_key_not_checked", element=target.name)
         try:
@@ -163,9 +176,9 @@ class SshPool:
                 password=target.password,
                 known_hosts=target.known_hosts,
                 config=None,
-                client_keys=None,
+                client_keys=[_private_key(target)] if by_key else None,
                 agent_path=None,
-                preferred_auth="password,keyboard-interactive",
+                preferred_auth="publickey" if by_key else "password,keyboard-interactive",
                 keepalive_interval=_KEEPALIVE_S,
             )
         except asyncssh.HostKeyNotVerifiable as error:
@@ -182,3 +195,14 @@ class SshPool:
             ) from error
         except (OSError, asyncssh.Error) as error:
             raise Unavailable(f"{target.name} cannot be reached by SSH: {error}") from error
+
+
+def _private_key(target: SshTarget) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_private_key(target.private_key or "")
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
+        raise ElementRefused(
+            f"the private key for {target.name} cannot be read",
+            field="credentials.private_key",
+            remedy="store it in OpenSSH's own format, without a passphrase",
+        ) from None

@@ -41,7 +41,7 @@ R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
 _ACTOR = "workflow:reconciliation"
-_ROLES = frozenset({"access", "bng", "aaa"})
+_ROLES = frozenset({"access", "bng", "dhcp", "aaa"})
 """Elements that hold fragments of services."""
 _ELEMENTS_AT_ONCE = 8
 _REPAIR_DEADLINE_S = 15.0

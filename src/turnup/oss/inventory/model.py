@@ -5,6 +5,9 @@ from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
+LINE_ROLES = ("access", "bng")
+"""Elements that subscribers' lines may end on: an access gateway is access element and BNG in one."""
+
 
 class HoldingStatus(StrEnum):
     """Life of what one service holds."""

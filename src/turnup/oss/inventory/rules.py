@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
+from uuid import UUID
 
-from turnup.contracts.inventory import LinkView, SiteView
+from turnup.contracts.inventory import ElementView, LinkView, SiteView
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import ElementId
 from turnup.oss.inventory.model import ElementDoc, LinkDoc, NetworkDoc, PoolDoc, PortDoc, SiteDoc
 
-ROLES = ("access", "bng", "aaa", "router", "switch")
+ROLES = ("access", "bng", "dhcp", "aaa", "router", "switch")
 POOL_KINDS = ("ipv4", "ipv6_wan", "ipv6_pd")
 _EARTH_RADIUS_KM = 6371.0
 _RANGE = re.compile(r"(?P<head>[^{}]*)\{(?P<low>\d{1,4})-(?P<high>\d{1,4})\}(?P<tail>[^{}]*)")
@@ -263,6 +264,12 @@ def next_values(
     end = max(start, min(pool_size(prefixes, prefix_length), start + chunk))
     numbered = ((n, pool_value(prefixes, prefix_length, n)) for n in range(start, end))
     return [(n, value) for n, value in numbered if value and value not in reserved], end
+
+
+def serving(site: UUID, elements: Sequence[ElementView]) -> list[ElementView]:
+    """Which of a role's elements serve a line: all in service at its site, else all there are."""
+    usable = [element for element in elements if element.status == "in_service"]
+    return [element for element in usable if element.site_id == site] or usable
 
 
 def elements_cut_off(

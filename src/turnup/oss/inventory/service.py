@@ -23,9 +23,10 @@ from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, Exhausted, InvalidInput, NotFound
 from turnup.kernel.ids import AddressId, ElementId, ServiceId, SiteId, derived_id
 from turnup.oss.inventory import rules, store
-from turnup.oss.inventory.model import HoldingStatus
+from turnup.oss.inventory.model import LINE_ROLES, HoldingStatus
 from turnup.runtime.component import Runtime
 
+_SERVING_ROLES = ("dhcp", "aaa")
 _LINE_KINDS = ("access_port", "vlan")
 _LINE_RESOURCES = ("access_port", "vlan", "circuit_id", "ont_serial")
 
@@ -214,8 +215,10 @@ class Inventory:
         resources["circuit_id"] = f"{line.element}/{line.port}/{line.vlan}"
         elements["access"] = ElementId(line.element_id)
         elements["bng"] = ElementId(bng.element_id)
-        for aaa in store.elements(unit.connection, role="aaa")[:1]:
-            elements["aaa"] = aaa.id
+        at = store.element_site(unit.connection, line.element_id)
+        for role in _SERVING_ROLES:
+            for n, server in enumerate(rules.serving(at, store.elements(unit.connection, role=role))):
+                elements[role if n == 0 else f"{role}:{server.code}"] = server.id
 
     def _serving_site(self, unit: Unit, request: ReserveRequest) -> str:
         if request.site is not None:
@@ -346,10 +349,14 @@ class Inventory:
             failed = elements.get(element_id)
             if failed is None:
                 return []
-            if port is not None and failed.role == "access" and _is_access_port(connection, element_id, port):
+            if (
+                port is not None
+                and failed.role in LINE_ROLES
+                and _is_access_port(connection, element_id, port)
+            ):
                 return store.services_on(connection, [element_id], f"{failed.code}/{port}")
             cut_off = rules.elements_cut_off(
-                access=[element.id for element in elements.values() if element.role == "access"],
+                access=[element.id for element in elements.values() if element.role in LINE_ROLES],
                 cores=[element.id for element in elements.values() if element.role == "bng"],
                 links=store.links(connection),
                 failed=element_id,

@@ -19,7 +19,7 @@ from turnup.contracts.inventory import (
 )
 from turnup.kernel.ids import ElementId, LinkId, PortId, ServiceId, SiteId, derived_id
 from turnup.oss.inventory import tables
-from turnup.oss.inventory.model import ElementDoc, HoldingStatus, LinkDoc, PoolDoc, SiteDoc
+from turnup.oss.inventory.model import LINE_ROLES, ElementDoc, HoldingStatus, LinkDoc, PoolDoc, SiteDoc
 
 # --- the network -----------------------------------------------------------------------------------------
 
@@ -60,7 +60,7 @@ def upsert_element(connection: Connection, doc: ElementDoc) -> bool:
                 "first_vlan": port.first_vlan,
             },
         )
-        if doc.role == "access" and port.kind != "uplink":
+        if doc.role in LINE_ROLES and port.kind != "uplink":
             _ensure_lines(connection, port_id, port.capacity, port.first_vlan)
     return changed
 
@@ -225,11 +225,11 @@ def holdings(connection: Connection, service_ids: Sequence[ServiceId] | None) ->
 
 
 def _reservation(row: Any) -> Reservation:
-    roles = {"access": row.access_element_id, "bng": row.bng_element_id, "aaa": row.aaa_element_id}
+    roles = {"access": row.access_element_id, "bng": row.bng_element_id, **row.servers}
     return Reservation(
         service_id=ServiceId(row.service_id),
         resources=row.resources,
-        elements={role: ElementId(element) for role, element in roles.items() if element is not None},
+        elements={role: ElementId(UUID(str(each))) for role, each in roles.items() if each is not None},
         status=row.status,
     )
 
@@ -330,15 +330,26 @@ def take_line_at(
     ).first()
 
 
+def element_site(connection: Connection, element_id: UUID) -> UUID:
+    """The site an element stands at."""
+    statement = select(tables.element.c.site_id).where(tables.element.c.element_id == element_id)
+    found: UUID = connection.scalars(statement).one()
+    return found
+
+
 def bng_of(connection: Connection, access_element: UUID) -> Any | None:
-    """The BNG that a link connects the access element to (the first by name). Row: element_id, code."""
+    """The BNG of the element a line ends on: itself where it is one, else the first by name that a link
+    connects it to. Row: element_id, code."""
     return connection.execute(
         text("""
-            SELECT e.element_id, e.code FROM inventory.link l
+            SELECT element_id, code FROM inventory.element WHERE element_id = :access AND role = 'bng'
+            UNION ALL
+            (SELECT e.element_id, e.code FROM inventory.link l
             JOIN inventory.port a ON a.port_id = l.a_port_id JOIN inventory.port b ON b.port_id = l.b_port_id
             JOIN inventory.element e
               ON e.element_id = CASE WHEN a.element_id = :access THEN b.element_id ELSE a.element_id END
-            WHERE :access IN (a.element_id, b.element_id) AND e.role = 'bng' ORDER BY e.code LIMIT 1"""),
+            WHERE :access IN (a.element_id, b.element_id) AND e.role = 'bng' ORDER BY e.code LIMIT 1)
+            LIMIT 1"""),
         {"access": access_element},
     ).first()
 
@@ -439,7 +450,7 @@ def save_holding(
         "status": status.value,
         "access_element_id": elements_by_role.get("access"),
         "bng_element_id": elements_by_role.get("bng"),
-        "aaa_element_id": elements_by_role.get("aaa"),
+        "servers": {key: str(each) for key, each in elements_by_role.items() if key not in ("access", "bng")},
         "circuit_id": resources.get("circuit_id"),
         "ont_serial": resources.get("ont_serial"),
         "resources": dict(resources),

@@ -109,7 +109,8 @@ holding = Table(
     Column("status", Text, nullable=False),
     Column("access_element_id", UUID(as_uuid=True)),
     Column("bng_element_id", UUID(as_uuid=True)),
-    Column("aaa_element_id", UUID(as_uuid=True)),
+    # key (inventory.role_of) -> element, of the servers that are no part of the line: dhcp, aaa, aaa:aaa2
+    Column("servers", JSONB, nullable=False),
     Column("circuit_id", Text),
     Column("ont_serial", Text),
     Column("resources", JSONB, nullable=False),

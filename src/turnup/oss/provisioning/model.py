@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from turnup.contracts.catalog import ServiceSpec
+from turnup.contracts.inventory import role_of
 from turnup.contracts.provisioning import Admission, Management, ServiceFacts, ServiceState, ServiceView
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
 
@@ -63,4 +64,4 @@ class Service:
         if self.admission is Admission.NONE:
             return {}
         roles = {rfs.element_role for rfs in self.spec.rfs}
-        return {role: element for role, element in self.elements.items() if role in roles}
+        return {key: element for key, element in self.elements.items() if role_of(key) in roles}

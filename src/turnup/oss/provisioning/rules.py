@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from turnup.contracts.catalog import RfsSpec
 from turnup.contracts.configuration import Fragment
+from turnup.contracts.inventory import role_of
 from turnup.contracts.provisioning import (
     Admission,
     LiveSession,
@@ -21,10 +22,16 @@ from turnup.contracts.provisioning import (
     ServiceState,
     ServiceSuspended,
 )
-from turnup.kernel.errors import InvalidInput
+from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.kernel.ids import ElementId
 from turnup.oss.provisioning.model import Service
 
-FRAGMENT_KINDS = {"access": "access_service", "bng": "subscriber", "aaa": "aaa_subscriber"}
+FRAGMENT_KINDS = {
+    "access": "access_service",
+    "bng": "subscriber",
+    "dhcp": "dhcp_subscriber",
+    "aaa": "aaa_subscriber",
+}
 _AAA_STATE = {Admission.FULL: "active", Admission.WALLED: "walled", Admission.NONE: "disabled"}
 
 
@@ -38,6 +45,22 @@ def fragments(service: Service) -> dict[str, Fragment]:
     return {rfs.element_role: _fragment(service, rfs) for rfs in service.spec.rfs}
 
 
+def fragments_by_element(service: Service) -> dict[ElementId, Fragment]:
+    """The same by element: every element of a role holds the role's fragment. Raises NotFound naming a role
+    without any element."""
+    wanted = fragments(service)
+    missing = sorted(set(wanted) - {role_of(key) for key in service.elements})
+    if missing:
+        raise NotFound(
+            f"no element for role {', '.join(missing)}",
+            field="elements",
+            remedy="add one to the network document and reserve again",
+        )
+    return {
+        element: wanted[role_of(key)] for key, element in service.elements.items() if role_of(key) in wanted
+    }
+
+
 def _fragment(service: Service, rfs: RfsSpec) -> Fragment:
     attributes = {
         name: value
@@ -46,7 +69,7 @@ def _fragment(service: Service, rfs: RfsSpec) -> Fragment:
     }
     if rfs.element_role == "access" and "port" in attributes:
         attributes["port"] = attributes["port"].partition("/")[2]
-    if rfs.element_role == "bng":
+    if rfs.element_role in ("bng", "dhcp"):
         attributes["walled"] = "yes" if service.admission is Admission.WALLED else "no"
     if rfs.element_role == "aaa":
         attributes["state"] = _AAA_STATE[service.admission]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from turnup.contracts import configuration, inventory
-from turnup.contracts.configuration import ApplyOutcome, Fragment
+from turnup.contracts.configuration import ApplyOutcome
 from turnup.contracts.provisioning import AaaGateway, Management, Realisation
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import NotFound, TurnupError, Unavailable
@@ -81,23 +81,13 @@ class NetworkRealiser:
         service = self._provisioning.designed(service_id)
         if service is None:
             raise NotFound(f"no service {service_id}", field="service_id")
-        for role, fragment in rules.fragments(service).items():
-            self._intents.intend(unit, service.elements[role], fragment)
+        for element_id, fragment in rules.fragments_by_element(service).items():
+            self._intents.intend(unit, element_id, fragment)
 
     def _intend(self, service: Service) -> list[ElementId]:
         """Tell configuration what each element should hold; returns every element concerned, the ones that
         held something before included."""
-        wanted = rules.fragments(service)
-        by_element: dict[ElementId, Fragment] = {
-            service.elements[role]: fragment for role, fragment in wanted.items() if role in service.elements
-        }
-        missing = [role for role in wanted if role not in service.elements]
-        if missing:
-            raise NotFound(
-                f"no element for role {', '.join(missing)}",
-                field="elements",
-                remedy="add one to the network document and reserve again",
-            )
+        by_element = rules.fragments_by_element(service)
         # the withdrawn included: a former attempt may have got no further than the books
         before = self._intended.concerned(service.id)
         with self._runtime.unit("configuration", _ACTOR) as unit:

@@ -423,7 +423,7 @@ CREATE TABLE inventory.holding (
 	status TEXT NOT NULL, 
 	access_element_id UUID, 
 	bng_element_id UUID, 
-	aaa_element_id UUID, 
+	servers JSONB NOT NULL, 
 	circuit_id TEXT, 
 	ont_serial TEXT, 
 	resources JSONB NOT NULL, 

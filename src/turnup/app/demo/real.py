@@ -1,0 +1,52 @@
+"""The network document of a real lab: the example POP with the lab's addresses and credentials filled in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def network_document(example: Path, endpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """What `turnup import network` takes. `endpoints` are the real lab's own words (lab.real.lab.up)."""
+    document: dict[str, Any] = yaml.safe_load(example.read_text(encoding="utf-8"))
+    elements = {element["code"]: element for element in document["elements"]}
+    gateway = endpoints["gateway"]
+    _fill(
+        elements["agw1"],
+        {name: gateway[name] for name in ("host", "uplink", "garden")},
+        {"username": "root", "private_key": gateway["private_key"], "host_key": gateway["host_key"]},
+    )
+    elements["agw1"]["ports"] = [
+        {"name": port, "kind": "ethernet", "capacity": 1} for port in gateway["ports"]
+    ]
+    dhcp = endpoints["dhcp"]
+    _fill(
+        elements["kea1"],
+        {**_database(dhcp), **{name: dhcp[name] for name in ("subnets4", "subnets6", "captive_portal")}},
+        _login(dhcp),
+    )
+    for code, server in zip(("aaa1", "aaa2"), endpoints["aaa"], strict=True):
+        _fill(elements[code], _database(server), {**_login(server), "data_key": server["data_key"]})
+    return document
+
+
+def write_network(path: Path, document: Mapping[str, Any]) -> None:
+    """Write it for `turnup import network`; it holds credentials, so only its owner may read it."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def _fill(element: dict[str, Any], management: Mapping[str, str], credentials: Mapping[str, str]) -> None:
+    element["management"] = {**element.get("management", {}), **management}
+    element["credentials"] = {**element.get("credentials", {}), **credentials}
+
+
+def _database(server: Mapping[str, Any]) -> dict[str, str]:
+    given = server["database"]
+    return {"host": given["host"], "port": str(given["port"]), "database": given["database"]}
+
+
+def _login(server: Mapping[str, Any]) -> dict[str, str]:
+    return {"username": server["database"]["username"], "password": server["database"]["password"]}

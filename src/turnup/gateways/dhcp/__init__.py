@@ -1,0 +1,1 @@
+"""Kea DHCP servers, provisioned through their reservations database."""

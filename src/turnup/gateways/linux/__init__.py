@@ -1,0 +1,1 @@
+"""A Linux access gateway (IPoE): nftables, HTB and routes, managed over SSH."""
