@@ -25,6 +25,7 @@ from uuid import UUID
 
 import httpx
 import psutil
+import yaml
 from sqlalchemy import text
 
 from turnup.app.demo.stand import Stand, examples
@@ -35,7 +36,6 @@ from turnup.bss.orders.workflows import STEPS
 from turnup.contracts.crm import NewAddress, NewCustomer
 from turnup.contracts.orders import ItemAction, NewOrder, NewOrderItem, OrderState
 from turnup.kernel.ids import AccountId, OrderId, ProductId, ServiceId, new_id
-from turnup.oss.provisioning.rules import FRAGMENT_KINDS
 from turnup.runtime import auth
 
 LEASE_S = 2.0
@@ -51,9 +51,15 @@ def order_points() -> list[str]:
     return [
         *steps,
         "provisioning.intended",
-        *(f"element.{role}.{at}_apply" for role in FRAGMENT_KINDS for at in ("before", "after")),
+        *(f"element.{role}.{at}_apply" for role in _roles() for at in ("before", "after")),
         "provisioning.applied",
     ]
+
+
+def _roles() -> list[str]:
+    """What kinds of element the ISP of these trials has."""
+    network = yaml.safe_load((examples() / "isp" / "network.yaml").read_text(encoding="utf-8"))
+    return sorted({element["role"] for element in network["elements"]})
 
 
 def undo_points() -> list[str]:
