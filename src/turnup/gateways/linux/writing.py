@@ -7,7 +7,6 @@ elements in one transaction, and takes away what is not needed any more.
 
 import hashlib
 import ipaddress
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -129,7 +128,7 @@ def script(base: Base, gateway: Gateway, changes: Sequence[Change]) -> tuple[str
         key = str(change.service_id)
         held = gateway.services.get(key, Held())
         if change.want is None:
-            steps.files.append(_file(key, [f"service {key}", f"generation {change.generation}"]))
+            steps.files += [f"service {key}", f"generation {change.generation}"]
             _take_away(steps, base, held, None)
             continue
         wanted = Wanted.of(change.want)
@@ -182,7 +181,7 @@ def _put(steps: _Steps, base: Base, wanted: Wanted, minor: int) -> None:
     steps.classes += classes
     steps.routes += routes
     steps.elements += elements
-    lines = [
+    steps.files += [
         f"service {wanted.service}",
         f"generation {wanted.generation}",
         f"username {wanted.username}",
@@ -194,7 +193,6 @@ def _put(steps: _Steps, base: Base, wanted: Wanted, minor: int) -> None:
         *(f"ip {line}" for line in routes),
         *(f"nft {line}" for line in elements),
     ]
-    steps.files.append(_file(wanted.service, lines))
 
 
 def _take_away(steps: _Steps, base: Base, held: Held, wanted: Wanted | None) -> None:
@@ -223,11 +221,6 @@ def _class(device: str, minor: int, kbps: int) -> str:
     )
 
 
-def _file(service: str, lines: Sequence[str]) -> str:
-    words = " ".join(shlex.quote(line) for line in lines)
-    return f"printf '%s\\n' {words} >{service}.part && mv {service}.part {service}.service"
-
-
 def _assemble(base: Base, gateway: Gateway, steps: _Steps, nft: Sequence[str]) -> str:
     text = base.ruleset()
     lines = [
@@ -242,8 +235,16 @@ def _assemble(base: Base, gateway: Gateway, steps: _Steps, nft: Sequence[str]) -
     if gateway.base_sha256 != hashlib.sha256(text.encode()).hexdigest() or not gateway.has_table:
         lines += [_here("cat >base.nft", text), "nft -f base.nft", _here("cat >boot.sh", _BOOT)]
     # what nftables would refuse (an address that is somebody's already) is refused before anything is done
-    lines += [_here("cat >batch.nft", "".join(f"{line}\n" for line in nft)), "nft -c -f batch.nft"]
-    lines += steps.files
+    lines += [_here("cat >batch.nft", _text(nft)), "nft -c -f batch.nft"]
+    # one file a service, each put in place whole
+    lines += [
+        "rm -rf new; mkdir new",
+        _here(
+            'awk \'$1 == "service" { close(file); file = "new/" $2 ".service" } { print >file }\'',
+            _text(steps.files),
+        ),
+        "mv new/* .; rmdir new",
+    ]
     lines += [
         f"tc qdisc show dev {device} | grep -q '^qdisc htb 1:' || "
         f"tc qdisc add dev {device} root handle 1: htb default 0"
@@ -259,10 +260,14 @@ def _assemble(base: Base, gateway: Gateway, steps: _Steps, nft: Sequence[str]) -
         if batch and program.startswith("nft"):
             lines.append(program)
         elif batch:
-            lines.append(_here(program, "".join(f"{line}\n" for line in batch)))
+            lines.append(_here(program, _text(batch)))
     lines.append(f"find . -name '*.service' -size -150c -mtime +{_TOMBSTONE_DAYS} -delete")
     lines.append("sync -d epoch; echo applied")
     return "\n".join(lines) + "\n"
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _here(command: str, text: str) -> str:
