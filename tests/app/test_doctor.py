@@ -1,5 +1,6 @@
 """The doctor names what is wrong, and says nothing is where nothing is."""
 
+import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from turnup.app.doctor import Finding, examine
 from turnup.app.migrations.runner import head, upgrade
 from turnup.kernel.ids import new_id
 from turnup.runtime.embedded import ConnectionInfo
+from turnup.runtime.secrets import SecretBox, seal_text
 from turnup.runtime.settings import load_settings
 
 
@@ -140,3 +142,28 @@ def test_embedded_postgres_that_never_ran(tmp_path: Path) -> None:
     assert {finding.check for finding in findings if not finding.ok} == {"data directory", "database"}
     findings = examine(load_settings(data_dir=tmp_path), {})
     assert {f.check for f in findings if not f.ok} == {"embedded PostgreSQL", "database"}
+
+
+def test_mail_is_tried_and_its_password_not_left_in_clear(bad: Any, sql: Engine, tmp_path: Path) -> None:
+    alive(sql)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, but not listening
+        where = {"mail_host": "127.0.0.1", "mail_port": nobody.getsockname()[1]}
+        assert bad(**where)["mail"].remedy.startswith("is 127.0.0.1:")
+        login = {**where, "mail_username": "isp", "mail_password": "hush"}
+        found = bad(**login)
+        assert "hush" not in str(found)
+        assert found["mail password"].remedy == (
+            "replace it by what `turnup secrets seal mail_password` prints"
+        )
+        assert "mail password" not in bad({"TURNUP_MAIL_PASSWORD": "hush"}, **login)
+        sealed = seal_text(SecretBox(tmp_path / "secret.key"), "hush", "mail_password")
+        assert set(bad(**{**login, "mail_password": sealed})) == {"mail"}
+        other = seal_text(SecretBox(tmp_path / "secret.key"), "hush", "element:1")
+        assert "does not belong here" in bad(**{**login, "mail_password": other})["mail"].detail
+
+
+def test_without_a_mail_server_the_doctor_says_where_messages_go(tmp_path: Path) -> None:
+    findings = examine(load_settings(data_dir=tmp_path), {})
+    (mail,) = [finding for finding in findings if finding.check == "mail"]
+    assert (mail.ok, str(tmp_path / "mail") in mail.detail) == (True, True)

@@ -241,3 +241,26 @@ def test_a_policy_that_makes_no_sense_is_refused_by_its_path(
 
 def test_the_schema_is_the_components() -> None:
     assert SCHEMA.name == "billing"
+
+
+def test_an_unmatched_payment_is_shown_and_given_to_its_account(
+    client: TestClient, runtime: Runtime, component: Component
+) -> None:
+    bill(client, runtime, component)
+    owed = client.get("/turnup/v1/accounts/A-ada/balance").json()["balanceMinor"]
+    content = "date,reference,amount\n2026-07-03,Miss Ada,5.00\n2026-07-02,???,1.00\n"
+    sent = client.post("/turnup/v1/payment-files", params={"name": "july.csv"}, content=content,
+                       headers={"Content-Type": "text/csv"})  # fmt: skip
+    assert sent.json()["unmatched"] == 2
+    waiting = client.get("/turnup/v1/payments/unmatched").json()
+    assert (waiting["total"], [p["reference"] for p in waiting["payments"]]) == (2, ["???", "Miss Ada"])
+    second = client.get("/turnup/v1/payments/unmatched", params={"offset": 1, "limit": 1}).json()
+    assert (second["total"], second["payments"]) == (2, waiting["payments"][1:])
+    url = f"/turnup/v1/payments/{second['payments'][0]['id']}/assign"
+    assigned = client.post(url, json={"account": "A-ada"})
+    assert (assigned.status_code, assigned.json()["balanceMinor"]) == (200, owed - 500)
+    assert client.post(url, json={"account": "A-ada"}).json() == assigned.json()  # again: nothing more
+    assert client.post(url, json={"account": "A-bob"}).status_code == 409
+    assert client.get("/turnup/v1/payments/unmatched").json()["total"] == 1
+    nobody = client.post(f"/turnup/v1/payments/{new_id()}/assign", json={"account": "A-ada"})
+    assert (nobody.status_code, nobody.json()["field"]) == (404, "payment")

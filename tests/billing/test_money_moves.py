@@ -74,6 +74,10 @@ def test_a_payment_file_counts_once_and_keeps_what_nobody_can_place(billed: Hous
     with billed.unit() as unit:
         billed.billing.assign_payment(unit, unmatched, ADA.account)
     assert billed.billing.balance_minor(ADA.account) == 900
+    with billed.unit() as unit:
+        billed.billing.assign_payment(unit, unmatched, ADA.account)  # again: nothing more
+    assert billed.billing.balance_minor(ADA.account) == 900
+    assert billed.rows("SELECT count(*) FROM billing.payment") == [(3,)]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,6 @@ def test_what_should_go_goes(
     assert applied(path, 1).verified
     assert set(element.holds) == {service(2)}
     assert set(configuration.intended(OLT.id)) == {service(2)}
-    assert configuration.intended_of(service(1)) == {}
 
 
 def test_an_older_intent_changes_nothing(intend: Any, configuration: Configuration) -> None:

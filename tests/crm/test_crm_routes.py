@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from builders.house import client_of
+from builders.house import attach_workflows, client_of
 from builders.tmf_schema import complaints
+from crm.conftest import Mailbox, Services
+from turnup.bss.crm.component import build, new_service
 from turnup.bss.crm.service import CrmService
 from turnup.runtime.auth import Realm
 from turnup.runtime.component import Component, Runtime
@@ -173,3 +175,18 @@ def test_a_confined_token_sees_and_makes_its_own_only(
         assert confined.get(f"{PARTIES}/individual").status_code == 403
         body = {"id": mine["id"], "name": "Mallory", "contactMedium": MEDIA}
         assert confined.post(CUSTOMERS, json=body).status_code == 403
+
+
+def test_the_default_language_is_the_installations(
+    runtime: Runtime, services: Services, mailbox: Mailbox
+) -> None:
+    part = build(runtime, new_service(runtime), services=services, gateway=mailbox, language="nl")  # type: ignore[arg-type]
+    attach_workflows(runtime, [part])
+    client = client_of(runtime, [part])
+    person = created(client, f"{PARTIES}/individual", JANE)
+    assert person["languageAbility"][0]["languageCode"] == "nl"
+    german = {**JANE, "languageAbility": [{"languageCode": "de", "isFavouriteLanguage": True}]}
+    assert created(client, f"{PARTIES}/individual", german)["languageAbility"][0]["languageCode"] == "de"
+    customer = created(client, CUSTOMERS, {"name": "Ann Poe", "contactMedium": MEDIA})
+    party = client.get(f"{PARTIES}/individual/{customer['engagedParty']['id']}").json()
+    assert party["languageAbility"][0]["languageCode"] == "nl"

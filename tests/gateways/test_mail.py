@@ -64,13 +64,17 @@ class _Conversation(socketserver.StreamRequestHandler):
                     got += part
                 self.server.got.append(got)
                 self.say("250 kept")
+            elif word == "MAIL":
+                self.say(self.server.sender_verdict)
+            elif word == "AUTH":
+                self.say(self.server.login_verdict)
             elif word == "RCPT":
                 self.say(self.server.verdict)
             elif word == "QUIT":
                 self.say("221 bye")
                 return
             else:
-                self.say("250 8BITMIME" if word == "EHLO" else "250 ok")
+                self.say("250-8BITMIME\r\n250 AUTH PLAIN" if word == "EHLO" else "250 ok")
 
     def say(self, line):
         self.wfile.write(line.encode() + b"\r\n")
@@ -80,14 +84,15 @@ class _Conversation(socketserver.StreamRequestHandler):
 def smtp():
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Conversation) as server:
         server.got, server.verdict = [], "250 ok"
+        server.sender_verdict, server.login_verdict = "250 ok", "235 welcome"
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 
 
-def gateway_to(server):
+def gateway_to(server, **more):
     return SmtpGateway(
-        "127.0.0.1", server.server_address[1], sender="isp@isp.example", starttls=False, clock=CLOCK
+        "127.0.0.1", server.server_address[1], sender="isp@isp.example", starttls=False, clock=CLOCK, **more
     )
 
 
@@ -112,3 +117,27 @@ def test_later_and_never_are_told_apart(smtp):
     smtp.server_close()
     with pytest.raises(Unavailable):
         gateway.send(HELLO)
+
+
+def test_a_refusal_of_ours_is_no_refusal_of_the_message(smtp):
+    """A wrong password must not make every message of the day undeliverable for ever."""
+    gateway = gateway_to(smtp, username="isp", password="wrong")
+    gateway.check()
+    smtp.login_verdict = "535 no"
+    for attempt in (gateway.check, lambda: gateway.send(HELLO)):
+        with pytest.raises(Unavailable) as caught:
+            attempt()
+        assert caught.value.field == "mail_password"
+    smtp.login_verdict, smtp.sender_verdict = "235 welcome", "550 not your domain"
+    with pytest.raises(Unavailable) as caught:
+        gateway.send(HELLO)
+    assert caught.value.field == "mail_sender"
+    assert smtp.got == []
+
+
+def test_a_check_sends_nothing_and_tls_is_demanded(smtp):
+    gateway_to(smtp).check()
+    assert smtp.got == []
+    secured = SmtpGateway("127.0.0.1", smtp.server_address[1], sender="isp@isp.example", clock=CLOCK)
+    with pytest.raises(Unavailable, match="STARTTLS"):
+        secured.check()

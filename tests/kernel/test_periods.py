@@ -70,14 +70,6 @@ def test_daylight_saving_shows_in_seconds_not_in_days() -> None:
     assert Period(date(2026, 10, 25), date(2026, 10, 26)).seconds("Europe/Berlin") == 25 * 3600
 
 
-def test_overlap() -> None:
-    june = Period(date(2026, 6, 1), date(2026, 7, 1))
-    assert june.overlap(Period(date(2026, 6, 20), date(2026, 8, 1))) == Period(
-        date(2026, 6, 20), date(2026, 7, 1)
-    )
-    assert june.overlap(Period(date(2026, 7, 1), date(2026, 8, 1))) is None
-
-
 def test_impossible_periods_and_cycles_are_refused() -> None:
     with pytest.raises(InvalidInput):
         Period(date(2026, 6, 1), date(2026, 6, 1))

@@ -54,7 +54,9 @@ def row(n: int, **more: str) -> dict[str, str]:
 
 
 def test_a_row_becomes_the_canonical_record() -> None:
-    record = rules.running_customer({**GOOD, "char.floor": " 2 "}, "EUR")
+    record = rules.running_customer({**GOOD, "char.floor": " 2 "}, "EUR", "nl")
+    assert record.language == "nl"
+    assert rules.running_customer({**GOOD, "language": "de"}, "EUR", "nl").language == "de"
     assert (record.balance_minor, record.vlan, record.characteristics) == (1234, 1203, {"floor": "2"})
     assert record.started_at.isoformat() == "2024-05-01T00:00:00+00:00"
     assert (record.kind, record.country, record.bill_cycle_day, record.ipv6_pd) == (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from builders.house import attach_workflows, lay_out, runtime_on
+from builders.services import internet_access
 from inventory.conftest import NETWORK
 from turnup.bss.orders import component as orders_component
 from turnup.bss.orders.service import Orders
@@ -19,8 +20,6 @@ from turnup.contracts.catalog import (
     OfferingView,
     PriceView,
     ResourceSpec,
-    RfsSpec,
-    ServiceSpec,
     TaskSpec,
 )
 from turnup.contracts.orders import ItemAction, NewOrder, NewOrderItem
@@ -43,36 +42,13 @@ from turnup.oss.inventory import component as inventory_component
 from turnup.oss.inventory.service import Inventory
 from turnup.oss.provisioning import component as provisioning_component
 from turnup.oss.provisioning.handlers import handlers as provisioning_handlers
+from turnup.oss.provisioning.routes import routers as provisioning_routers
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime.component import Component, Runtime
 from turnup.runtime.database import refuse_in_transaction
 
-SPEC = ServiceSpec(
-    code="internet",
-    name="Internet access",
-    rfs=(
-        RfsSpec(
-            name="line",
-            element_role="access",
-            attributes={"port": "res:access_port", "vlan": "res:vlan", "ont_serial": "res:ont_serial"},
-        ),
-        RfsSpec(
-            name="subscriber",
-            element_role="bng",
-            attributes={"username": "char:login", "ipv4": "res:ipv4", "down_kbps": "char:down_kbps"},
-        ),
-        RfsSpec(
-            name="aaa",
-            element_role="aaa",
-            attributes={
-                "username": "char:login",
-                "ipv4": "res:ipv4",
-                "down_kbps": "char:down_kbps",
-                "up_kbps": "const:20000",
-            },
-        ),
-    ),
-    resources=(
+SPEC = internet_access(
+    (
         ResourceSpec(kind="access_port"),
         ResourceSpec(kind="vlan"),
         ResourceSpec(kind="ipv4", pool="dynamic4"),
@@ -284,7 +260,10 @@ def world(runtime: Runtime) -> World:
     inventory: Inventory = inventory_part.service
     provisioning = provisioning_component.build_service(runtime, lambda secret, context: f"sealed:{context}")
     provisioning_part = Component(
-        name="provisioning", service=provisioning, handlers=provisioning_handlers(provisioning)
+        name="provisioning",
+        service=provisioning,
+        handlers=provisioning_handlers(provisioning),
+        routers=provisioning_routers(provisioning, runtime),
     )
     network = Network(runtime, provisioning)
     inventory_commands, provisioning_commands = Breakable(inventory), Breakable(provisioning)

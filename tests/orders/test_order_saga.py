@@ -8,6 +8,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
+from builders.direct_run import DirectRun
 from builders.house import deliver_events
 from builders.log_lines import captured_log
 from orders.conftest import World, add, modify
@@ -17,7 +18,6 @@ from turnup.bss.orders.service import FULFIL
 from turnup.bss.orders.workflows import STEPS, SagaStep
 from turnup.contracts.orders import FalloutChoice, ItemAction, NewOrderItem, OrderId, ProductStatus
 from turnup.kernel.errors import InvalidInput, Unavailable
-from turnup.runtime.component import Runtime
 from turnup.runtime.durable import Durable, QueueSpec
 
 REFUSED = InvalidInput("refused for the test", field="test")
@@ -38,25 +38,6 @@ def mend(world: World) -> None:
 
 def test_every_declared_step_can_be_broken() -> None:
     assert [step.name for step in STEPS] == list(BREAK)
-
-
-class DirectRun:
-    """Takes a saga's steps at once, without a worker."""
-
-    id = "direct"
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    def unit(self, component: str, name: str, function: Any, *args: Any) -> Any:
-        with self._runtime.unit(component, "workflow:test") as unit:
-            return function(unit, *args)
-
-    def world(self, name: str, function: Any, *args: Any, **more: Any) -> Any:
-        return function(*args, **more)
-
-    def sleep(self, seconds: float) -> None:
-        return None
 
 
 def picture(world: World) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_numbers_are_found_and_pages_are_newest_first(world: World) -> None:
     world.runtime.clock.advance(timedelta(seconds=1))
     newest = world.submit(add())
     assert world.orders.orders(limit=1)[0].id == newest
-    assert len(world.orders.orders(state="inProgress", offset=1, limit=10)) == 3
+    assert len(world.orders.orders(states=["inProgress"], offset=1, limit=10)) == 3
     number = world.orders.orders(limit=1)[0].number
     assert world.orders.order_by_number(number).id == newest  # type: ignore[union-attr]
     assert world.orders.order(OrderId(new_id())) is None

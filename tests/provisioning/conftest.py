@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders.house import attach_workflows, lay_out, runtime_on
-from turnup.contracts.catalog import RfsSpec, ServiceSpec
+from builders.services import internet_access
 from turnup.contracts.inventory import Reservation
 from turnup.contracts.provisioning import (
     Admission,
@@ -26,32 +26,7 @@ from turnup.oss.provisioning.service import REALISE, Provisioning
 from turnup.runtime.component import Component, Runtime
 from turnup.runtime.durable import Workflow
 
-SPEC = ServiceSpec(
-    code="internet",
-    name="Internet access",
-    rfs=(
-        RfsSpec(
-            name="line",
-            element_role="access",
-            attributes={"port": "res:access_port", "vlan": "res:vlan", "ont_serial": "res:ont_serial"},
-        ),
-        RfsSpec(
-            name="bng",
-            element_role="bng",
-            attributes={"username": "char:login", "ipv4": "res:ipv4", "down_kbps": "char:down_kbps"},
-        ),
-        RfsSpec(
-            name="aaa",
-            element_role="aaa",
-            attributes={
-                "username": "char:login",
-                "down_kbps": "char:down_kbps",
-                "up_kbps": "const:20000",
-            },
-        ),
-    ),
-    resources=(),
-)
+SPEC = internet_access()
 RESERVATION = Reservation(
     service_id=ServiceId(derived_id("service", 1)),
     resources={"access_port": "olt1/pon-0/1/3", "vlan": "1203", "ipv4": "192.0.2.7", "ont_serial": "TURN1"},

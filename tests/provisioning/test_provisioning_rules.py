@@ -34,6 +34,7 @@ def test_every_role_gets_its_fragment() -> None:
     }
     assert found["aaa"].attributes == {
         "username": "s-1",
+        "ipv4": "192.0.2.7",
         "down_kbps": "100000",
         "up_kbps": "20000",
         "state": "active",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from turnup.kernel.errors import InvalidInput
-from turnup.runtime.secrets import SecretBox, SecretUnreadable
+from turnup.runtime.secrets import SecretBox, SecretUnreadable, key_id_of, rewrap_text, seal_text, unseal_text
 
 
 @pytest.fixture
@@ -80,3 +80,20 @@ def test_a_damaged_key_file_is_named(tmp_path: Path) -> None:
     path.write_text("nonsense\n")
     with pytest.raises(InvalidInput, match="line 1"):
         SecretBox(path).seal("x", "c")
+
+
+def test_another_processs_rotation_counts_from_the_next_secret_on(box: SecretBox, tmp_path: Path) -> None:
+    other_process = SecretBox(tmp_path / "keys" / "secret.key")
+    first = other_process.seal("x", "c")
+    key_id = box.add_key()
+    assert key_id_of(first) == box.key_ids()[0]
+    assert key_id_of(other_process.seal("x", "c")) == key_id
+
+
+def test_sealed_text_is_rewrapped_and_clear_text_left(box: SecretBox) -> None:
+    sealed = seal_text(box, "x", "c")
+    key_id = box.add_key()
+    wrapped = rewrap_text(box, sealed, "c")
+    assert (key_id_of(wrapped), unseal_text(box, wrapped, "c")) == (key_id, "x")
+    assert rewrap_text(box, wrapped, "c") == wrapped
+    assert (rewrap_text(box, "clear", "c"), key_id_of("clear")) == ("clear", None)

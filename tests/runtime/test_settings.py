@@ -51,6 +51,8 @@ def test_named_file_is_read_instead_of_the_data_directorys(
         ("TURNUP_DEFAULT_TIME_ZONE", "Europe/Bonn", "default_time_zone", "no such IANA time zone"),
         ("TURNUP_DEFAULT_CURRENCY", "euro", "default_currency", "pattern"),
         ("TURNUP_DATABASE_URL", "mysql://somewhere", "database_url", "write postgresql://"),
+        ("TURNUP_MAIL_SENDER", "the ISP", "mail_sender", "pattern"),
+        ("TURNUP_DEFAULT_LANGUAGE", "German", "default_language", "pattern"),
         ("TURNUP_LOG_FORMAT", "xml", "log_format", "'console' or 'json'"),
     ],
 )
@@ -98,3 +100,13 @@ def test_every_setting_is_described() -> None:
 def test_misspelt_variables_are_found() -> None:
     found = unknown_variables({"TURNUP_DATABSE_URL": "x", "TURNUP_HTTP_PORT": "1", "HOME": "/"})
     assert found == {"TURNUP_DATABSE_URL": "TURNUP_DATABASE_URL"}
+
+
+def test_a_mail_login_is_whole_or_absent() -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(mail_username="isp")
+    assert caught.value.field == "mail_password"
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(mail_password="hush")
+    assert caught.value.field == "mail_username"
+    assert "hush" not in repr(load_settings(mail_username="isp", mail_password="hush"))

@@ -370,3 +370,14 @@ def test_a_database_that_is_gone_is_said_not_crashed(runtime: Runtime, notes: No
         assert client.get("/readyz").status_code == 503
         answer = client.get(ALARMS, headers={"Authorization": "Bearer tu_a_b"})
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_a_cut_list_names_its_next_page(client: TestClient, notes: Notes) -> None:
+    fill(client, 5)
+    url, seen = ALARMS + "?limit=2", []
+    while url:
+        page = client.get(url)
+        seen += [item["n"] for item in page.json()]
+        url = page.links.get("next", {}).get("url", "")
+    assert seen == [0, 1, 2, 3, 4]
+    assert "next" not in client.get(ALARMS).links

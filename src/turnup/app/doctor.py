@@ -12,19 +12,22 @@ from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turnup.app.engine import attach_engine
+from turnup.app.mail import smtp_gateway
 from turnup.app.migrations.runner import head
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
 from turnup.runtime import durable, events, health
 from turnup.runtime.database import Database
 from turnup.runtime.embedded import state
-from turnup.runtime.settings import Settings, unknown_variables
+from turnup.runtime.secrets import SecretBox, is_sealed
+from turnup.runtime.settings import ENV_PREFIX, Settings, unknown_variables
 
 _POSTGRES_LEAST = 160_000
 _DISK_FREE_MIN = 1 << 30
 _LAG_MAX = 1_000
 _STUCK = timedelta(minutes=15)
 _CLOCK_SKEW_MAX_S = 2.0
+_MAIL_TIMEOUT_S = 5.0
 _OVERFLOW = 5
 """Connections a pool may open beyond its size (runtime.database)."""
 
@@ -54,7 +57,7 @@ def _judged(check: str, detail: str, remedy: str, *, ok: bool) -> Finding:
 def examine(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[Finding]:
     """Every finding, good and bad, in the order in which to mend them; never raises."""
     findings = [*_variables(environment), _zones(settings), *_data_dir(settings), _key_file(settings)]
-    findings.append(_clock(settings))
+    findings += [_clock(settings), *_mail(settings, environment)]
     try:
         engine = attach_engine(settings)
     except TurnupError as error:
@@ -141,6 +144,32 @@ def _clock(settings: Settings) -> Finding:
             "unset TURNUP_SIMULATED_CLOCK before real customers",
         )
     return _good("clock", "the machine's")
+
+
+def _mail(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    if settings.mail_host is None:
+        yield _good(
+            "mail",
+            f"messages are files in {settings.data_dir / 'mail'}; nobody outside gets any",
+            "set TURNUP_MAIL_HOST before real customers",
+        )
+        return
+    where = f"{settings.mail_host}:{settings.mail_port} as {settings.mail_username or 'nobody (no login)'}"
+    try:
+        box = SecretBox(settings.secret_key_path)
+        smtp_gateway(settings, settings.mail_host, box, SystemClock(), timeout_s=_MAIL_TIMEOUT_S).check()
+    except TurnupError as error:
+        yield _bad("mail", f"{where}: {error.message}", error.remedy or "see the mail_ settings")
+    else:
+        yield _good("mail", f"{where}, {'TLS' if settings.mail_starttls else 'in clear'}")
+    password = settings.mail_password
+    in_file = password is not None and not environment.get(f"{ENV_PREFIX}MAIL_PASSWORD")
+    if password is not None and in_file and not is_sealed(password.get_secret_value()):
+        yield _bad(
+            "mail password",
+            "stands in clear in the settings file",
+            "replace it by what `turnup secrets seal mail_password` prints",
+        )
 
 
 # --- the database ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from turnup.app.engine import Engine
+from turnup.app.mail import mail_gateway
 from turnup.app.sessions import SessionsByDriver
 from turnup.bss.billing import component as billing_component
 from turnup.bss.billing.service.billing import Billing
@@ -20,7 +21,6 @@ from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
-from turnup.gateways.mail.maildir import MaildirGateway
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
@@ -43,11 +43,14 @@ from turnup.oss.provisioning.service import Provisioning
 from turnup.oss.provisioning.workflows import NetworkRealiser
 from turnup.runtime.clock import SharedClock
 from turnup.runtime.component import Component, Runtime, Schema
-from turnup.runtime.database import Database
+from turnup.runtime.database import POOL_WAIT_S, Database
 from turnup.runtime.durable import Durable, QueueSpec
 from turnup.runtime.events import Consumer
 from turnup.runtime.secrets import SecretBox, seal_text
 from turnup.runtime.settings import Settings
+
+SERVER = "server"
+"""The process that answers the API; worker and collector are turnup.app.worker's."""
 
 _BILLING_SHARDS_AT_ONCE = 3
 
@@ -106,6 +109,8 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         pool_size=settings.database_pool_size,
         application_name=f"{process}-{new_id()}",
         idle_in_transaction_s=2 * settings.lease_seconds,
+        # a caller of the API can come back; a workflow's step would fall out for nothing
+        pool_wait_s=settings.database_pool_wait_seconds if process == SERVER else POOL_WAIT_S,
     )
     clock = SharedClock(database.engine, simulated=settings.simulated_clock)
     runtime = Runtime(database, clock, settings)
@@ -118,7 +123,8 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         runtime,
         customers,
         services=provisioning,
-        gateway=MaildirGateway(settings.data_dir / "mail", clock=clock),
+        gateway=mail_gateway(settings, box, clock),
+        language=settings.default_language,
     )
     catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)
@@ -187,6 +193,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         intents=realiser,
         orders=orders.service,
         currency=settings.default_currency,
+        language=settings.default_language,
     )
     reconciliation, reconciler = reconciliation_component.build(
         runtime,

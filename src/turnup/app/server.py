@@ -7,7 +7,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from turnup.app.engine import attach_engine
-from turnup.app.house import House, assemble
+from turnup.app.house import SERVER, House, assemble
 from turnup.app.migrations.runner import head
 from turnup.app.native import native_router
 from turnup.app.observation import observe
@@ -29,8 +29,8 @@ def api_of(house: House) -> FastAPI:
 
 def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
     """Serve until told to stop. `listener`: an already bound socket (the caller knows its port)."""
-    observe(settings, "server")
-    house = assemble(settings, attach_engine(settings), process="server")
+    observe(settings, SERVER)
+    house = assemble(settings, attach_engine(settings), process=SERVER)
     config = uvicorn.Config(
         api_of(house),
         host=settings.http_host,

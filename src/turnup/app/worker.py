@@ -1,7 +1,6 @@
 """The worker process: durable workflows, the event pump, and what is done every so often."""
 
 import threading
-from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -109,12 +108,3 @@ class Ticks:
         with self._house.database.alone(tick.name) as mine:
             if mine:
                 tick.run()
-
-
-def run_ticks_once(house: House, names: Sequence[str]) -> None:
-    """Run these ticks now, in this thread (tests, the demo)."""
-    by_name: dict[str, Callable[[], None]] = {
-        tick.name: tick.run for component in house.components for tick in component.ticks
-    }
-    for name in names:
-        by_name[name]()

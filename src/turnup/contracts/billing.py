@@ -79,6 +79,18 @@ class BilledService:
     """What billing waits for: acceptance | first_online | ready+N."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmatchedPayment:
+    """Money that came in and belongs to nobody yet; `reason` says why."""
+
+    id: PaymentId
+    amount_minor: int
+    currency: str
+    reference: str
+    received_on: date
+    reason: str
+
+
 class Reads(Protocol):
     def invoice(self, invoice_id: InvoiceId) -> InvoiceView | None: ...
     def invoice_by_number(self, number: str) -> InvoiceView | None: ...
@@ -90,6 +102,11 @@ class Reads(Protocol):
     def run(self, run_id: RunId) -> RunProgress | None: ...
     def balance_minor(self, account_id: AccountId) -> int: ...
     def billed_services(self) -> Sequence[BilledService]: ...
+    def unmatched_payments(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> tuple[Sequence[UnmatchedPayment], int]:
+        """A page of them, the oldest first, and how many there are."""
+        ...
 
 
 class Commands(Protocol):
@@ -108,6 +125,10 @@ class Commands(Protocol):
         received_on: date,
     ) -> PaymentId:
         """A payment arrived; idempotent by reference. Oldest invoices first."""
+        ...
+
+    def assign_payment(self, unit: Unit, payment_id: PaymentId, account_id: AccountId) -> None:
+        """An unmatched payment is this account's; idempotent. Conflict when it is another's already."""
         ...
 
     def dunning_tick(self, unit: Unit, today: date) -> int:

@@ -158,7 +158,6 @@ class Reads(Protocol):
         """Every fragment the element should hold."""
         ...
 
-    def intended_of(self, service_id: ServiceId) -> Mapping[ElementId, Fragment]: ...
     def concerned(self, service_id: ServiceId) -> Sequence[ElementId]:
         """Every element that should hold something for this service, or has ever been meant to: what was
         withdrawn may still be there, as long as nobody has read it back."""

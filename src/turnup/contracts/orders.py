@@ -11,6 +11,7 @@ from turnup.contracts.unit import Event, Unit
 from turnup.kernel.ids import (
     AccountId,
     AddressId,
+    CancellationId,
     CustomerId,
     OfferingId,
     OrderId,
@@ -155,6 +156,21 @@ class FalloutView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationView:
+    """Somebody's wish that an order be cancelled, and what became of it; an order has one at the most."""
+
+    id: CancellationId
+    order_id: OrderId
+    reason: str
+    created_at: datetime
+    state: str
+    """TMF622 TaskStateType: acknowledged (not begun) | inProgress | done | terminatedWithError (it came too
+    late for all of the order or a part)."""
+    effective_at: datetime | None
+    """When the order was cancelled; only when done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     id: TaskId
     order_id: OrderId
@@ -188,6 +204,7 @@ class Reads(Protocol):
         """The products that an order which is not over (fallen out ones included) is about."""
         ...
 
+    def cancellation(self, cancellation_id: CancellationId) -> CancellationView | None: ...
     def fallout(self) -> Sequence[FalloutView]: ...
     def tasks(self, order_id: OrderId | None = None) -> Sequence[TaskView]: ...
 
@@ -199,7 +216,8 @@ class Commands(Protocol):
         ...
 
     def cancel(self, unit: Unit, order_id: OrderId, reason: str) -> None:
-        """Cancel in flight: what was done is undone; a completed order raises Conflict."""
+        """Cancel in flight: what was done is undone; a completed order raises Conflict. Repeated, it is the
+        same cancellation, with the first one's reason."""
         ...
 
     def resolve_fallout(

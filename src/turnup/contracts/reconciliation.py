@@ -45,11 +45,5 @@ class Reads(Protocol):
     def findings(self, *, open_only: bool = True) -> Sequence[FindingView]: ...
 
 
-class Reconcile(Protocol):
-    """Touches the world: reads the network elements."""
-
-    def run(self, *, repair: bool) -> Report: ...
-
-
 class Commands(Protocol):
     def dismiss(self, unit: Unit, finding_id: FindingId, reason: str) -> None: ...

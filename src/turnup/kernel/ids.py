@@ -24,6 +24,7 @@ OfferingId = NewType("OfferingId", UUID)
 PriceId = NewType("PriceId", UUID)
 
 OrderId = NewType("OrderId", UUID)
+CancellationId = NewType("CancellationId", UUID)
 OrderItemId = NewType("OrderItemId", UUID)
 ProductId = NewType("ProductId", UUID)
 """A sold product in a customer's possession (TMF637)."""

@@ -42,11 +42,6 @@ class Period:
     def __contains__(self, day: date) -> bool:
         return self.start <= day < self.end
 
-    def overlap(self, other: "Period") -> "Period | None":
-        """The days both have, or None."""
-        start, end = max(self.start, other.start), min(self.end, other.end)
-        return Period(start, end) if start < end else None
-
     def split(self, days: Iterable[date]) -> tuple["Period", ...]:
         """Cut at each of `days` inside the period; a cut day begins the later part."""
         cuts = sorted({day for day in days if self.start < day < self.end})

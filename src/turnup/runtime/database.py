@@ -23,6 +23,9 @@ _IDLE_IN_TRANSACTION_S = 30.0
 _STATEMENT_S = 120.0
 """One that was stopped within a COPY is not idle in PostgreSQL's eyes: no statement may take longer."""
 
+POOL_WAIT_S = 30.0
+"""How long we wait for a connection of the pool; sqlalchemy.exc.TimeoutError then."""
+
 _in_transaction: ContextVar[str | None] = ContextVar("turnup_in_transaction", default=None)
 
 
@@ -65,8 +68,10 @@ class Database:
         pool_size: int = 10,
         application_name: str = "turnup",
         idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S,
+        pool_wait_s: float = POOL_WAIT_S,
     ) -> None:
         self.url = url
+        self._pool_wait_s = pool_wait_s
         self.application_name = application_name
         options = (
             f"-c statement_timeout={int(_STATEMENT_S * 1000)}"
@@ -85,6 +90,7 @@ class Database:
         return create_engine(
             self.url,
             max_overflow=5,
+            pool_timeout=self._pool_wait_s,
             pool_pre_ping=False,
             connect_args={
                 "application_name": self.application_name,

@@ -37,6 +37,7 @@ class SecretBox:
         self._path = path
         self._lock = threading.Lock()
         self._keys: dict[bytes, bytes] = {}
+        self._read_as: tuple[int, int, int] | None = None
 
     def seal(self, secret: bytes | str, context: str) -> bytes:
         """Encrypt for this place. Same input, other output each time."""
@@ -72,8 +73,11 @@ class SecretBox:
                 file.write(fresh)
                 file.flush()
                 os.fsync(file.fileno())
-            self._keys = {}
         return fresh.split()[0]
+
+    def key_ids(self) -> list[str]:
+        """The keys of the file, the one that seals last."""
+        return [key_id.hex() for key_id in self._load()]
 
     def _wrap(self, data_key: bytes, context: str) -> bytes:
         key_id, key = list(self._load().items())[-1]
@@ -85,7 +89,7 @@ class SecretBox:
             raise SecretUnreadable("this is no sealed secret", remedy="restore it from a backup")
         start = len(_MAGIC)
         key_id = sealed[start : start + _ID_BYTES]
-        key = self._load().get(key_id) or self._reload().get(key_id)
+        key = self._load().get(key_id)
         if key is None:
             raise SecretUnreadable(
                 f"the key {key_id.hex()} is not in {self._path.name}",
@@ -96,12 +100,12 @@ class SecretBox:
         return _decrypt(key, nonce, sealed[start + _ID_BYTES + _NONCE_BYTES : _HEADER_BYTES], context)
 
     def _load(self) -> dict[bytes, bytes]:
-        return self._keys or self._reload()
-
-    def _reload(self) -> dict[bytes, bytes]:
+        """The keys as the file is now: a rotation in another process counts from the next secret on."""
         with self._lock:
             self._ensure_file()
-            self._keys = _parse(self._path)
+            found = self._path.stat()
+            if self._read_as != (signature := (found.st_ino, found.st_mtime_ns, found.st_size)):
+                self._keys, self._read_as = _parse(self._path), signature
             return self._keys
 
     def _ensure_file(self) -> None:
@@ -169,8 +173,31 @@ def seal_text(box: SecretBox, secret: str, context: str) -> str:
     return _SEALED_PREFIX + b64encode(box.seal(secret, context)).decode()
 
 
+def is_sealed(value: str) -> bool:
+    """Whether `seal_text` made it."""
+    return value.startswith(_SEALED_PREFIX)
+
+
+def rewrap_text(box: SecretBox, value: str, context: str) -> str:
+    """The same secret under the current key; what is there already, or was never sealed, comes back as it
+    is. Raises SecretUnreadable."""
+    if not is_sealed(value):
+        return value
+    sealed = b64decode(value[len(_SEALED_PREFIX) :])
+    return _SEALED_PREFIX + b64encode(box.rewrap(sealed, context)).decode()
+
+
+def key_id_of(sealed: bytes | str) -> str | None:
+    """Which key of the file opens it; None for what was never sealed."""
+    if isinstance(sealed, str):
+        if not is_sealed(sealed):
+            return None
+        sealed = b64decode(sealed[len(_SEALED_PREFIX) :])
+    return sealed[len(_MAGIC) : len(_MAGIC) + _ID_BYTES].hex()
+
+
 def unseal_text(box: SecretBox, value: str, context: str) -> str:
     """The secret of `seal_text`; a value that was never sealed comes back as it is."""
-    if not value.startswith(_SEALED_PREFIX):
+    if not is_sealed(value):
         return value
     return box.open_text(b64decode(value[len(_SEALED_PREFIX) :]), context)

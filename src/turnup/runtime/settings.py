@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     database_pool_wait_seconds: float = Field(
         default=5.0,
         gt=0,
-        description="How long a request waits for a free database connection before it fails.",
+        description="Seconds that an API request waits for a free database connection before it fails (503).",
     )
 
     http_host: str = Field(default="127.0.0.1", description="Address that the HTTP API listens on.")
@@ -127,10 +127,11 @@ class Settings(BaseSettings):
         "are taken over.",
     )
 
-    default_locale: str = Field(
+    default_language: str = Field(
         default="en",
-        pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*$",
-        description="Language and country (BCP 47) of documents and messages where an account names none.",
+        pattern=r"^[a-z]{2,3}$",
+        description="Language (ISO 639) of customers for whom none is given; messages come in it where they "
+        "are translated, else in English.",
     )
     default_time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
         default="UTC", description="IANA time zone of business dates where an account names none."
@@ -139,6 +140,30 @@ class Settings(BaseSettings):
         default="EUR",
         pattern=r"^[A-Z]{3}$",
         description="Currency (ISO 4217) of accounts and prices that name none.",
+    )
+
+    mail_host: str | None = Field(
+        default=None,
+        description="Mail server (SMTP) for messages to customers; without it they are files in the folder "
+        "`mail` of the data directory, and nobody outside gets any.",
+    )
+    mail_port: Port = Field(default=587, description="Port of the mail server.")
+    mail_starttls: bool = Field(
+        default=True,
+        description="Demand TLS with a certificate that holds; false only for a mail server on this machine.",
+    )
+    mail_sender: str = Field(
+        default="Turnup <turnup@isp.example>",
+        pattern=r"^[^<>@\r\n]*(<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)$",
+        description="Who the messages are from: an address, or NAME <ADDRESS>.",
+    )
+    mail_username: str | None = Field(
+        default=None, description="User name at the mail server; without it Turnup sends without a login."
+    )
+    mail_password: SecretStr | None = Field(
+        default=None,
+        description="Password at the mail server: in clear in the environment, or in the file as "
+        "`turnup secrets seal mail_password` prints it.",
     )
 
     log_format: Literal["console", "json"] = Field(
@@ -173,11 +198,10 @@ class Settings(BaseSettings):
         "directory, made at the first start. Keep a copy apart from the database's.",
     )
 
-    icmp_interval_seconds: float = Field(
-        default=30.0, gt=0, description="Seconds between two pings of a network element."
-    )
     snmp_interval_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds between two SNMP polls of a network element."
+        default=60.0,
+        gt=0,
+        description="Seconds between two polls of a network element: by SNMP, by ping where it has none.",
     )
     session_interval_seconds: float = Field(
         default=60.0,
@@ -192,6 +216,14 @@ class Settings(BaseSettings):
     def _pools_fit(self) -> Self:
         if self.http_threads > 2 * self.database_pool_size:
             raise ValueError("http_threads: more than twice database_pool_size; lower it or raise the pool")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_login_is_whole(self) -> Self:
+        if self.mail_username and self.mail_password is None:
+            raise ValueError("mail_password: mail_username is set, but no password")
+        if self.mail_password is not None and not self.mail_username:
+            raise ValueError("mail_username: mail_password is set, but no user name")
         return self
 
     @property

@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -173,6 +174,12 @@ def _on_database_gone(request: Request, error: Exception) -> Response:
     return _answer(request, Unavailable("the database does not answer", remedy="try again in a moment"))
 
 
+def _on_pool_exhausted(request: Request, error: Exception) -> Response:
+    log.error("database_pool_exhausted", error=str(error).splitlines()[0])
+    remedy = "try again in a moment; if it stays so, raise database_pool_size"
+    return _answer(request, Unavailable("no database connection came free in time", remedy=remedy))
+
+
 def _on_bug(request: Request, error: Exception) -> Response:
     log.error("request_crashed", path=request.url.path, exc_info=error)
     shown = TurnupError("something went wrong in Turnup itself", remedy="report the X-Request-Id")
@@ -184,6 +191,7 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Exception], Response]]
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http_error,
     OperationalError: _on_database_gone,
+    PoolExhausted: _on_pool_exhausted,
     Exception: _on_bug,
 }
 

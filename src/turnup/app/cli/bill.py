@@ -4,6 +4,7 @@ import time
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.progress import Progress
@@ -15,7 +16,7 @@ from turnup.contracts.billing import RunProgress
 from turnup.contracts.crm import AccountView
 from turnup.kernel.clock import business_date
 from turnup.kernel.errors import NotFound
-from turnup.kernel.ids import RunId
+from turnup.kernel.ids import PaymentId, RunId
 from turnup.kernel.money import Money
 
 app = typer.Typer(help="Bill runs, invoices, payments, dunning.", no_args_is_help=True)
@@ -143,6 +144,40 @@ def pay_file(
         print_json(report)
     else:
         console.print(report)
+
+
+@app.command("unmatched")
+def unmatched(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show, the oldest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Payments that belong to nobody yet, and why."""
+    with house() as assembled:
+        found, total = assembled.billing.unmatched_payments(limit=limit)
+    if as_json:
+        print_json({"total": total, "payments": found})
+        return
+    rows = [(p.received_on, money(p.amount_minor, p.currency), p.reference, p.reason, p.id) for p in found]
+    title = "Unmatched payments" if total == len(found) else f"Unmatched payments, {len(found)} of {total}"
+    print_table(title, ["received", "amount", "reference", "why", "payment"], rows)
+
+
+@app.command("assign")
+def assign(
+    payment: Annotated[UUID, typer.Argument(help="Id of the payment, from `turnup bill unmatched`.")],
+    account: Annotated[str, typer.Argument(help="Number of the account it belongs to.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give an unmatched payment to an account: it is booked and pays the oldest invoices first."""
+    with house() as assembled:
+        found = _account(assembled, account)
+        with assembled.runtime.unit("billing", actor()) as unit:
+            assembled.billing.assign_payment(unit, PaymentId(payment), found.id)
+        balance = assembled.billing.balance_minor(found.id)
+    if as_json:
+        print_json({"payment": payment, "balance_minor": balance})
+    else:
+        console.print(f"booked to {account}, balance {money(balance, found.currency)}")
 
 
 @app.command("dunning")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, lab, order, output
+from turnup.app.cli import bill, config, data, installation, lab, order, output, secrets
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ order.register(app)
 bill.register(app)
 config.register(app)
 lab.register(app)
+secrets.register(app)
 
 
 def main() -> None:

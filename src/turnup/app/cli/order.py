@@ -108,12 +108,15 @@ def show_order(number: str, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_orders(
     state: Annotated[OrderState | None, typer.Option(help="Only these.")] = None,
-    limit: Annotated[int, typer.Option(help="Orders to show, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Orders to show, newest first.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many of the newest to leave out.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """The newest orders."""
+    """The newest orders; the title says how many there are."""
+    states = [state.value] if state else []
     with house() as assembled:
-        views = assembled.orders.orders(state=state.value if state else None, limit=limit)
+        views = assembled.orders.orders(states=states, offset=offset, limit=limit)
+        total = assembled.orders.count_orders(states=states)
     if as_json:
         print_json(views)
         return
@@ -121,7 +124,8 @@ def list_orders(
         (v.number, v.state.value, ", ".join(f"{i.action} {i.offering_code}" for i in v.items), v.created_at)
         for v in views
     ]
-    print_table("Orders", ["number", "state", "items", "created"], rows)
+    title = "Orders" if len(views) == total else f"Orders, {len(views)} of {total}"
+    print_table(title, ["number", "state", "items", "created"], rows)
 
 
 @app.command("cancel")

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from turnup.kernel.ids import AccountId, InvoiceId, ProductId, ServiceId
+from turnup.kernel.ids import AccountId, InvoiceId
 from turnup.kernel.money import Rounding
 
 SHARE_SCALE = 1_000_000
@@ -63,13 +63,6 @@ class ShardState(StrEnum):
     PENDING = "pending"
     DRAFTED = "drafted"
     POSTED = "posted"
-
-
-RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.DRAFTING: frozenset({RunState.POSTING}),
-    RunState.POSTING: frozenset({RunState.DONE}),
-    RunState.DONE: frozenset(),
-}
 
 
 class Granularity(StrEnum):
@@ -281,14 +274,3 @@ class Settlement:
     source: CreditSource
     invoice_id: InvoiceId
     amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class MonthlyCharge:
-    """What a service's recurring agreements in force come to per month, for reconciliation."""
-
-    service_id: ServiceId
-    product_id: ProductId
-    account_id: AccountId
-    monthly_minor: int
-    currency: str

@@ -5,13 +5,13 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel
 
 from turnup.bss.billing.service.billing import Billing
-from turnup.contracts.billing import InvoiceLineView, InvoiceView, RunProgress
+from turnup.contracts.billing import InvoiceLineView, InvoiceView, RunProgress, UnmatchedPayment
 from turnup.kernel.errors import InvalidInput, NotFound
-from turnup.kernel.ids import AccountId, InvoiceId, RunId
+from turnup.kernel.ids import AccountId, InvoiceId, PaymentId, RunId
 from turnup.kernel.money import Money
 from turnup.runtime import tmf
 from turnup.runtime.auth import authorise
@@ -201,6 +201,12 @@ class NewPayment(BaseModel):
     currency: str | None = None
 
 
+class Assignment(BaseModel):
+    """Whose an unmatched payment is: id or number of the account."""
+
+    account: str
+
+
 class NewDunningRun(BaseModel):
     today: date
 
@@ -312,6 +318,37 @@ def _add_payments(router: APIRouter, billing: Billing, runtime: Runtime) -> None
             "repeated": result.repeated,
             "reasons": list(result.reasons),
         }
+
+    @router.get("/payments/unmatched")
+    def unmatched(
+        request: Request,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> dict[str, Any]:
+        """Payments that belong to nobody yet, the oldest first, each with the reason; `total` counts all."""
+        authorise(request, _READ)
+        found, total = billing.unmatched_payments(offset=offset, limit=limit)
+        return {"total": total, "payments": [_unmatched(each) for each in found]}
+
+    @router.post("/payments/{payment_id}/assign")
+    def assign(request: Request, payment_id: UUID, body: Assignment) -> dict[str, Any]:
+        """An unmatched payment is this account's: book it. Again changes nothing."""
+        caller = authorise(request, _WRITE)
+        account_id = _account(billing, body.account)
+        with runtime.unit("billing", caller.actor) as unit:
+            billing.assign_payment(unit, PaymentId(payment_id), account_id)
+        return {"id": str(payment_id), **_balance(billing, account_id)}
+
+
+def _unmatched(payment: UnmatchedPayment) -> dict[str, Any]:
+    return {
+        "id": str(payment.id),
+        "amountMinor": payment.amount_minor,
+        "currency": payment.currency,
+        "reference": payment.reference,
+        "receivedOn": payment.received_on.isoformat(),
+        "reason": payment.reason,
+    }
 
 
 def _add_accounts(router: APIRouter, billing: Billing, runtime: Runtime) -> None:

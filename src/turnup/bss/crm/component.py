@@ -21,15 +21,21 @@ def new_service(runtime: Runtime) -> CrmService:
 
 
 def build(
-    runtime: Runtime, service: CrmService, *, services: provisioning.Reads, gateway: MessageGateway
+    runtime: Runtime,
+    service: CrmService,
+    *,
+    services: provisioning.Reads,
+    gateway: MessageGateway,
+    language: str = "en",
 ) -> Component:
+    """`language` (ISO 639) is that of a party for which none is given."""
     return Component(
         name="crm",
         service=service,
         schema=SCHEMA,
         handlers=handlers(service, services),
         workflows=workflows(service, gateway),
-        routers=[build_router(service, runtime)],
+        routers=[build_router(service, runtime, language)],
     )
 
 

@@ -47,6 +47,16 @@ TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
 What ceased before its order was cancelled stays so: completed, or partial where other items went back."""
 
 
+CANCELLATION_STATES: Mapping[OrderState, str] = {
+    **dict.fromkeys(OrderState, "acknowledged"),
+    **dict.fromkeys(TERMINAL, "terminatedWithError"),
+    OrderState.PENDING_CANCELLATION: "inProgress",
+    OrderState.HELD: "inProgress",
+    OrderState.CANCELLED: "done",
+}
+"""What a cancellation is in (TMF622's TaskStateType), by the state its order is in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
     """A product sold. `revision` counts its price agreements."""

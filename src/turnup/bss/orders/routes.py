@@ -1,6 +1,6 @@
 """HTTP shapes of orders: TMF622 orders and cancellations, TMF637 products; tasks and fall-out native."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,8 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from turnup.bss.orders import rules
 from turnup.bss.orders.service import Orders
 from turnup.contracts.orders import (
+    CancellationView,
     FalloutChoice,
     ItemAction,
     NewOrder,
@@ -21,10 +23,13 @@ from turnup.contracts.orders import (
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import InvalidInput
-from turnup.kernel.ids import AccountId, AddressId, OrderId, ProductId, TaskId
+from turnup.kernel.ids import AccountId, AddressId, CancellationId, OrderId, ProductId, TaskId
 from turnup.runtime import tmf
 from turnup.runtime.auth import Realm, authorise
 from turnup.runtime.component import Runtime
+
+_AT_ONCE = 500
+"""Orders read at once while a list is filtered."""
 
 
 def routers(orders: Orders, runtime: Runtime) -> Sequence[APIRouter]:
@@ -39,8 +44,16 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         view = orders.order(OrderId(_uuid(order_id, "id")))
         return None if view is None else _order(view)
 
-    def page(query: tmf.Query) -> list[dict[str, Any]]:
-        return [_order(view) for view in orders.orders(limit=1000)]
+    def page(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
+        account = query.take_one("billingAccount.id")
+        account_id = AccountId(_uuid(account, "billingAccount.id")) if account else None
+        states = query.take("state") or ()
+
+        def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
+            found = orders.orders(account_id=account_id, states=states, offset=offset, limit=limit)
+            return [_order(view) for view in found]
+
+        return _paged(query, cut, lambda: orders.count_orders(account_id=account_id, states=states))
 
     def patch(unit: Unit, order_id: str, body: dict[str, Any]) -> str:
         if set(body) - {"@type", "id"} != {"state"} or body["state"] != "cancelled":
@@ -52,19 +65,33 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         orders.cancel(unit, OrderId(_uuid(order_id, "id")), "cancelled by PATCH")
         return order_id
 
-    def cancel(unit: Unit, body: dict[str, Any], key: str | None) -> tmf.Reply:
-        order_id = _ref(body, "productOrder")
-        reason = str(body.get("cancellationReason", "cancelled"))
-        orders.cancel(unit, OrderId(order_id), reason)
-        return tmf.Reply(
-            {
-                "id": str(order_id),
-                "productOrder": {"id": str(order_id), "@type": "ProductOrderRef"},
-                "cancellationReason": reason,
-                "state": "acknowledged",
-            },
-            201,
-        )
+    def cancel(unit: Unit, body: dict[str, Any], key: str | None) -> str:
+        order_id = OrderId(_ref(body, "productOrder"))
+        wanted = body.get("requestedCancellationDate")
+        if wanted and _instant(wanted, "requestedCancellationDate") > unit.now:
+            raise InvalidInput(
+                "a cancellation begins at once",
+                field="requestedCancellationDate",
+                remedy="leave it out, and ask on the day",
+            )
+        orders.cancel(unit, order_id, str(body.get("cancellationReason") or "cancelled"))
+        return str(rules.cancellation_id(order_id))
+
+    def cancellation(identity: str) -> dict[str, Any] | None:
+        view = orders.cancellation(CancellationId(_uuid(identity, "id")))
+        return None if view is None else _cancellation(view)
+
+    def cancellations(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
+        order = query.take_one("productOrder.id")
+        order_id = OrderId(_uuid(order, "productOrder.id")) if order else None
+
+        def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
+            found = orders.cancellations(order_id=order_id, offset=offset, limit=limit)
+            return [_cancellation(view) for view in found]
+
+        if order_id is not None:
+            return iter(cut(0, 1))
+        return _paged(query, cut, orders.count_cancellations)
 
     def realm(document: Mapping[str, Any]) -> Realm | None:
         """That of the account, of an order to be made as well."""
@@ -99,6 +126,8 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             component="orders",
             scope="orders",
             create=cancel,
+            get=cancellation,
+            list=cancellations,
         ),
         tmf.Resource(
             api="TMF637",
@@ -112,6 +141,24 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             realm=realm,
         ),
     ]
+
+
+def _paged(
+    query: tmf.Query, cut: Callable[[int, int], Sequence[dict[str, Any]]], count: Callable[[], int]
+) -> Iterator[dict[str, Any]] | tmf.Page:
+    """The database cuts the page, unless the toolkit still has something to filter by."""
+    if query.filters:
+        return _all(cut)
+    found = cut(query.offset, query.limit + 1)
+    total = count() if query.wants_total else None
+    return tmf.Page(found[: query.limit], total, more=len(found) > query.limit)
+
+
+def _all(cut: Callable[[int, int], Sequence[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while found := cut(offset, _AT_ONCE):
+        yield from found
+        offset += _AT_ONCE
 
 
 # --- reading a body --------------------------------------------------------------------------------------
@@ -292,6 +339,19 @@ def _order(view: OrderView) -> dict[str, Any]:
                 "message": view.error,
             }
         ]
+    return body
+
+
+def _cancellation(view: CancellationView) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": str(view.id),
+        "productOrder": {"id": str(view.order_id), "@type": "ProductOrderRef"},
+        "cancellationReason": view.reason,
+        "creationDate": iso_utc(view.created_at),
+        "state": view.state,
+    }
+    if view.effective_at:
+        body["effectiveCancellationDate"] = iso_utc(view.effective_at)
     return body
 
 

@@ -20,10 +20,15 @@ from turnup.contracts.orders import (
 )
 from turnup.contracts.provisioning import Admission
 from turnup.kernel.errors import Conflict, InvalidInput
-from turnup.kernel.ids import OrderItemId
+from turnup.kernel.ids import CancellationId, OrderId, OrderItemId, derived_id
 from turnup.kernel.money import decimals
 
 Value = str | int | bool
+
+
+def cancellation_id(order_id: OrderId) -> CancellationId:
+    """An order is cancelled once: the id follows from its own."""
+    return CancellationId(derived_id("cancellation", order_id))
 
 
 def content_hash(new: NewOrder) -> str:

@@ -8,6 +8,7 @@ from turnup.bss.orders.model import TERMINAL, Item, Order, Product
 from turnup.contracts import catalog, crm, inventory
 from turnup.contracts.orders import (
     AdoptedProduct,
+    CancellationView,
     FalloutChoice,
     FalloutView,
     ItemAction,
@@ -26,6 +27,7 @@ from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, InvalidInput, NotFound
 from turnup.kernel.ids import (
     AccountId,
+    CancellationId,
     OrderId,
     OrderItemId,
     ProductId,
@@ -305,14 +307,15 @@ class Orders:
 
     def cancel(self, unit: Unit, order_id: OrderId, reason: str) -> None:
         order = self._locked(unit, order_id)
-        if order.state is OrderState.CANCELLED or order.cancel_requested:
-            return
-        if order.state in TERMINAL:
+        if order.state in TERMINAL and order.state is not OrderState.CANCELLED and not order.cancel_requested:
             raise Conflict(
                 f"order {order.number} is {order.state}",
                 field="state",
                 remedy="order the opposite: a delete item ends a product",
             )
+        store.add_cancellation(unit.connection, rules.cancellation_id(order_id), order_id, reason, unit.now)
+        if order.state is OrderState.CANCELLED or order.cancel_requested:
+            return
         unit.audit("orders.cancel", order_id, before=order.state.value, after=reason)
         order = replace(order, cancel_requested=True, reason=reason)
         if order.running:
@@ -596,15 +599,36 @@ class Orders:
         self,
         *,
         account_id: AccountId | None = None,
-        state: str | None = None,
+        states: Sequence[str] = (),
         offset: int = 0,
         limit: int = 50,
     ) -> Sequence[OrderView]:
-        """Newest first."""
+        """Newest first; in any state where `states` is empty."""
         with self._runtime.snapshot("orders") as connection:
             return store.order_page(
-                connection, account_id=account_id, state=state, offset=offset, limit=limit
+                connection, account_id=account_id, states=states, offset=offset, limit=limit
             )
+
+    def count_orders(self, *, account_id: AccountId | None = None, states: Sequence[str] = ()) -> int:
+        """How many `orders` would give without a limit."""
+        with self._runtime.snapshot("orders") as connection:
+            return store.count_orders(connection, account_id=account_id, states=states)
+
+    def cancellation(self, cancellation_id: CancellationId) -> CancellationView | None:
+        with self._runtime.snapshot("orders") as connection:
+            found = store.cancellations(connection, cancellation_id=cancellation_id, offset=0, limit=1)
+        return found[0] if found else None
+
+    def cancellations(
+        self, *, order_id: OrderId | None = None, offset: int = 0, limit: int = 50
+    ) -> Sequence[CancellationView]:
+        """Newest first."""
+        with self._runtime.snapshot("orders") as connection:
+            return store.cancellations(connection, order_id=order_id, offset=offset, limit=limit)
+
+    def count_cancellations(self) -> int:
+        with self._runtime.snapshot("orders") as connection:
+            return store.count_cancellations(connection)
 
     def loaded(self, order_id: OrderId) -> Order:
         """The full order, for this component's own workflows."""

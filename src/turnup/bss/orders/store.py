@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.orders import tables
-from turnup.bss.orders.model import TERMINAL, Item, Order, Product
+from turnup.bss.orders.model import CANCELLATION_STATES, TERMINAL, Item, Order, Product
 from turnup.contracts.orders import (
+    CancellationView,
     FalloutView,
     ItemAction,
     OrderItemView,
@@ -24,6 +25,7 @@ from turnup.kernel.ids import (
     AccountId,
     AddressId,
     BrandId,
+    CancellationId,
     CustomerId,
     LegalEntityId,
     OfferingId,
@@ -234,14 +236,34 @@ def order_view(connection: Connection, **where: object) -> OrderView | None:
 
 
 def order_page(
-    connection: Connection, *, account_id: AccountId | None, state: str | None, offset: int, limit: int
+    connection: Connection,
+    *,
+    account_id: AccountId | None,
+    states: Sequence[str],
+    offset: int,
+    limit: int,
 ) -> list[OrderView]:
-    statement = select(tables.product_order).order_by(tables.product_order.c.created_at.desc())
-    if account_id is not None:
-        statement = statement.where(tables.product_order.c.account_id == account_id)
-    if state is not None:
-        statement = statement.where(tables.product_order.c.state == state)
-    return order_views(connection, list(connection.execute(statement.offset(offset).limit(limit))))
+    """Newest first, in an order that does not change from page to page."""
+    order = tables.product_order.c
+    statement = (
+        select(tables.product_order)
+        .where(*_asked_for(account_id, states))
+        .order_by(order.created_at.desc(), order.order_id.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    return order_views(connection, list(connection.execute(statement)))
+
+
+def count_orders(connection: Connection, *, account_id: AccountId | None, states: Sequence[str]) -> int:
+    statement = select(func.count()).select_from(tables.product_order)
+    return connection.scalar(statement.where(*_asked_for(account_id, states))) or 0
+
+
+def _asked_for(account_id: AccountId | None, states: Sequence[str]) -> list[ColumnElement[bool]]:
+    order = tables.product_order.c
+    conditions = [] if account_id is None else [order.account_id == account_id]
+    return [*conditions, order.state.in_(states)] if states else conditions
 
 
 def order_views(connection: Connection, rows: Sequence[Any]) -> list[OrderView]:
@@ -291,6 +313,57 @@ def order_views(connection: Connection, rows: Sequence[Any]) -> list[OrderView]:
         )
         for row in rows
     ]
+
+
+# --- cancellations ---------------------------------------------------------------------------------------
+
+
+def add_cancellation(
+    connection: Connection, cancellation_id: CancellationId, order_id: OrderId, reason: str, now: datetime
+) -> None:
+    """The first one stands."""
+    statement = upsert(tables.cancellation).values(
+        cancellation_id=cancellation_id, order_id=order_id, reason=reason, created_at=now
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def cancellations(
+    connection: Connection,
+    *,
+    cancellation_id: CancellationId | None = None,
+    order_id: OrderId | None = None,
+    offset: int,
+    limit: int,
+) -> list[CancellationView]:
+    """Newest first."""
+    found, order = tables.cancellation.c, tables.product_order.c
+    statement = (
+        select(tables.cancellation, order.state, order.completed_at)
+        .join(tables.product_order, order.order_id == found.order_id)
+        .order_by(found.created_at.desc(), found.cancellation_id.desc())
+    )
+    if cancellation_id is not None:
+        statement = statement.where(found.cancellation_id == cancellation_id)
+    if order_id is not None:
+        statement = statement.where(found.order_id == order_id)
+    return [_cancellation(row) for row in connection.execute(statement.offset(offset).limit(limit))]
+
+
+def count_cancellations(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(tables.cancellation)) or 0
+
+
+def _cancellation(row: Any) -> CancellationView:
+    state = OrderState(row.state)
+    return CancellationView(
+        id=CancellationId(row.cancellation_id),
+        order_id=OrderId(row.order_id),
+        reason=row.reason,
+        created_at=row.created_at,
+        state=CANCELLATION_STATES[state],
+        effective_at=row.completed_at if state is OrderState.CANCELLED else None,
+    )
 
 
 # --- products --------------------------------------------------------------------------------------------

@@ -53,6 +53,17 @@ product_order = Table(
 )
 """`running`: a workflow is at work on it; `attempt` names that workflow."""
 
+cancellation = Table(
+    "cancellation",
+    metadata,
+    Column("cancellation_id", UUID(as_uuid=True), primary_key=True),
+    Column("order_id", ForeignKey(product_order.c.order_id), nullable=False, unique=True),
+    Column("reason", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("cancellation_newest", "created_at", "cancellation_id"),
+)
+"""That somebody wants an order cancelled; what became of it is the order's state."""
+
 item = Table(
     "item",
     metadata,

@@ -22,6 +22,7 @@ def build(
     intents: provisioning.Adopt,
     orders: orders.Commands,
     currency: str,
+    language: str = "en",
 ) -> tuple[Component, Importer]:
     mediation = Mediation(runtime)
     importer = Importer(
@@ -37,5 +38,6 @@ def build(
         intents=intents,
         orders=orders,
         currency=currency,
+        language=language,
     )
     return Component(name="mediation", service=mediation, schema=SCHEMA), importer

@@ -63,8 +63,9 @@ def row_hash(row: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(row), sort_keys=True).encode()).hexdigest()
 
 
-def running_customer(row: Mapping[str, str], currency: str) -> RunningCustomer:
-    """One row as the canonical record. Raises InvalidInput with the column's name."""
+def running_customer(row: Mapping[str, str], currency: str, language: str = "en") -> RunningCustomer:
+    """One row as the canonical record; `language` where the row names none. Raises InvalidInput with
+    the column's name."""
 
     def text(column: str, default: str | None = None) -> str:
         value = (row.get(column) or "").strip()
@@ -96,7 +97,7 @@ def running_customer(row: Mapping[str, str], currency: str) -> RunningCustomer:
         kind=text("kind", "individual"),
         email=text("email", "") or None,
         phone=text("phone", "") or None,
-        language=text("language", "en"),
+        language=text("language", language),
         street=text("street", "-"),
         postcode=text("postcode", "-"),
         city=text("city", "-"),

@@ -77,6 +77,7 @@ class Importer:
         intents: provisioning.Adopt,
         orders: orders.Commands,
         currency: str,
+        language: str = "en",
     ) -> None:
         self._runtime = runtime
         self._mediation = mediation
@@ -90,6 +91,7 @@ class Importer:
         self._intents = intents
         self._orders = orders
         self._currency = currency
+        self._language = language
         self._offerings: Mapping[str, catalog.OfferingView] = {}
         self._access_ports: set[str] = set()
 
@@ -208,7 +210,7 @@ class Importer:
                 try:
                     if None in raw:
                         raise InvalidInput("more values than columns", remedy="quote values with commas")
-                    record = rules.running_customer(values, self._currency)
+                    record = rules.running_customer(values, self._currency, self._language)
                     if record.external_id in seen:
                         raise Conflict(
                             f"row {seen[record.external_id]} has the same external_id", field="external_id"

@@ -22,7 +22,7 @@ def build(
     billing_commands: billing.Commands,
     realiser: provisioning.Realise,
 ) -> tuple[Component, Reconciler]:
-    """The component and the comparison itself (contracts.reconciliation.Reconcile)."""
+    """The component and the comparison itself."""
     findings = Reconciliation(runtime)
     reconciler = Reconciler(
         runtime,

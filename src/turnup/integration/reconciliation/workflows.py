@@ -48,7 +48,7 @@ _REPAIR_DEADLINE_S = 15.0
 
 
 class Reconciler:
-    """Implements contracts.reconciliation.Reconcile."""
+    """The comparison; touches the world: it reads the network elements."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Use cases of configuration: note intents, keep credentials, compare an element with what it should hold."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from turnup.kernel.ids import ElementId, ServiceId
 from turnup.oss.configuration import rules, store
 from turnup.oss.configuration.model import Backup, Intent, Lease
 from turnup.runtime.component import Runtime
-from turnup.runtime.secrets import SecretBox, unseal_text
+from turnup.runtime.secrets import SecretBox, key_id_of, rewrap_text, unseal_text
 
 
 class Configuration:
@@ -57,6 +58,24 @@ class Configuration:
         store.save_credential(unit.connection, element_id, sealed, unit.now)
         unit.audit("configuration.credentials_set", element_id)
 
+    def reseal(self, unit: Unit) -> int:
+        """Wrap every stored secret by the key file's current key; returns how many had an older one."""
+        resealed = 0
+        for element_id, old in store.sealed_credentials(unit.connection):
+            new = self._box.rewrap(old, _context(element_id))
+            if new != old:
+                resealed += store.reseal_credential(unit.connection, element_id, old, new)
+        attributes = store.sealed_attributes(unit.connection, sorted(rules.SECRET_ATTRIBUTES))
+        for element_id, service_id, name, value in attributes:
+            wrapped = rewrap_text(self._box, value, str(service_id))
+            if wrapped != value:
+                resealed += store.reseal_attribute(
+                    unit.connection, element_id, service_id, name, value, wrapped
+                )
+        if resealed:
+            unit.audit("configuration.resealed", "secrets", after=resealed)
+        return resealed
+
     # --- reads --------------------------------------------------------------------------------------------
 
     def intended(self, element_id: ElementId) -> Mapping[ServiceId, Fragment]:
@@ -66,12 +85,13 @@ class Configuration:
             if intent.fragment is not None
         }
 
-    def intended_of(self, service_id: ServiceId) -> Mapping[ElementId, Fragment]:
+    def sealed_by(self) -> Counter[str]:
+        """How many stored secrets each key of the key file opens, by its id."""
         with self._runtime.snapshot("configuration") as connection:
-            found = store.intents_of(connection, service_id)
-        return {
-            element_id: intent.fragment for element_id, intent in found.items() if intent.fragment is not None
-        }
+            credentials = [key_id_of(sealed) for _, sealed in store.sealed_credentials(connection)]
+            secrets = sorted(rules.SECRET_ATTRIBUTES)
+            values = [key_id_of(row[3]) for row in store.sealed_attributes(connection, secrets)]
+        return Counter(key for key in (*credentials, *values) if key is not None)
 
     def concerned(self, service_id: ServiceId) -> Sequence[ElementId]:
         with self._runtime.snapshot("configuration") as connection:

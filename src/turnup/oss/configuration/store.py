@@ -186,3 +186,51 @@ def changed_since_backup(connection: Connection) -> list[ElementId]:
         )
     )
     return [ElementId(row[0]) for row in rows]
+
+
+def sealed_credentials(connection: Connection) -> list[tuple[ElementId, bytes]]:
+    found = tables.credential.c
+    rows = connection.execute(select(found.element_id, found.sealed).order_by(found.element_id))
+    return [(ElementId(row.element_id), bytes(row.sealed)) for row in rows]
+
+
+def reseal_credential(connection: Connection, element_id: ElementId, old: bytes, new: bytes) -> bool:
+    """False where somebody has set another in the meantime: that one has the new key already."""
+    found = tables.credential.c
+    done = connection.execute(
+        update(tables.credential)
+        .where(found.element_id == element_id, found.sealed == old)
+        .values(sealed=new)
+    )
+    return bool(done.rowcount)
+
+
+def sealed_attributes(
+    connection: Connection, names: Sequence[str]
+) -> list[tuple[ElementId, ServiceId, str, str]]:
+    """(element, service, attribute, value) of every intent that has one of these attributes."""
+    found = tables.intent.c
+    return [
+        (ElementId(row.element_id), ServiceId(row.service_id), name, str(row.value))
+        for name in names
+        for row in connection.execute(
+            select(found.element_id, found.service_id, found.attributes[name].astext.label("value"))
+            .where(found.attributes.has_key(name))
+            .order_by(found.element_id, found.service_id)
+        )
+    ]
+
+
+_RESEAL = text("""
+    UPDATE configuration.intent
+    SET attributes = jsonb_set(attributes, ARRAY[:name], to_jsonb(CAST(:new AS text)))
+    WHERE element_id = :element_id AND service_id = :service_id AND attributes ->> :name = :old
+""")
+
+
+def reseal_attribute(
+    connection: Connection, element_id: ElementId, service_id: ServiceId, name: str, old: str, new: str
+) -> bool:
+    """False where the intent has changed in the meantime."""
+    where = {"element_id": element_id, "service_id": service_id, "name": name, "old": old, "new": new}
+    return bool(connection.execute(_RESEAL, where).rowcount)

@@ -1,6 +1,7 @@
 """Use cases of provisioning: design a service, prove it on the network, follow what the network reports."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -22,11 +23,12 @@ from turnup.kernel.ids import ServiceId
 from turnup.oss.provisioning import rules, store
 from turnup.oss.provisioning.model import Service
 from turnup.runtime.component import Runtime
+from turnup.runtime.secrets import key_id_of
 
 REALISE = "provisioning.realise"
 
 Seal = Callable[[str, str], str]
-"""(secret, context) -> sealed text that may be stored."""
+"""(secret, or what sealed it before; context) -> sealed text that may be stored."""
 
 
 class Provisioning:
@@ -182,7 +184,24 @@ class Provisioning:
         store.save(unit.connection, service)
         unit.start(REALISE, f"equipment:{service_id}:{service.generation}", str(service_id))
 
+    def reseal(self, unit: Unit, rewrap: Seal) -> int:
+        """`rewrap` (sealed, context) every stored secret; returns how many it changed."""
+        resealed = sum(
+            store.reseal_secret(unit.connection, service_id, old, new)
+            for service_id, old in store.sealed_secrets(unit.connection)
+            if (new := rewrap(old, str(service_id))) != old
+        )
+        if resealed:
+            unit.audit("provisioning.resealed", "secrets", after=resealed)
+        return resealed
+
     # --- reads --------------------------------------------------------------------------------------------
+
+    def sealed_by(self) -> Counter[str]:
+        """How many stored secrets each key of the key file opens, by its id."""
+        with self._runtime.snapshot("provisioning") as connection:
+            keys = [key_id_of(sealed) for _, sealed in store.sealed_secrets(connection)]
+        return Counter(key for key in keys if key is not None)
 
     def service(self, service_id: ServiceId) -> ServiceView | None:
         full = self.designed(service_id)

@@ -120,3 +120,20 @@ def _row(service: Service) -> Mapping[str, Any]:
         "speed_down_kbps": facts.speeds_kbps[0] if facts.speeds_kbps else None,
         "speed_up_kbps": facts.speeds_kbps[1] if facts.speeds_kbps else None,
     }
+
+
+def sealed_secrets(connection: Connection) -> list[tuple[ServiceId, str]]:
+    found = tables.service.c
+    rows = connection.execute(select(found.service_id, found.secret_sealed).order_by(found.service_id))
+    return [(ServiceId(row.service_id), row.secret_sealed) for row in rows]
+
+
+def reseal_secret(connection: Connection, service_id: ServiceId, old: str, new: str) -> bool:
+    """False where the secret has changed in the meantime."""
+    found = tables.service.c
+    done = connection.execute(
+        update(tables.service)
+        .where(found.service_id == service_id, found.secret_sealed == old)
+        .values(secret_sealed=new)
+    )
+    return bool(done.rowcount)

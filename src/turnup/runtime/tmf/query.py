@@ -6,7 +6,7 @@ A component takes the filters it can answer by SQL; the toolkit applies the rest
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -54,10 +54,12 @@ class Within(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that the component cut itself; lawful only when it took every filter. `total` None: unknown."""
+    """A page that the component cut itself; lawful only when it took every filter. `total` None: unknown.
+    `more`: something follows it."""
 
     items: Sequence[Mapping[str, Any]]
     total: int | None = None
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -95,7 +97,9 @@ class Query:
                     field=path,
                     remedy="filter the answer yourself",
                 )
-            return found
+            if found.total is None or found.more:
+                return found
+            return replace(found, more=self.offset + len(found.items) < found.total)
         return self._cut(document for document in found if all(f.holds(document) for f in self.filters))
 
     def _cut(self, matching: Iterator[Mapping[str, Any]]) -> Page:
@@ -106,8 +110,8 @@ class Query:
                 items.append(document)
             seen += 1
             if seen > self.offset + self.limit and not self.wants_total:
-                return Page(items)  # there is more, and nobody asked how much
-        return Page(items, seen)
+                return Page(items, more=True)  # nobody asked how much more
+        return Page(items, seen, more=seen > self.offset + self.limit)
 
 
 def parse_query(parameters: Sequence[tuple[str, str]], *, total_asked: bool = False) -> Query:

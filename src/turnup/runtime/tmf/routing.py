@@ -16,7 +16,7 @@ from turnup.runtime.auth import Caller, authorise
 from turnup.runtime.component import Runtime
 from turnup.runtime.tmf.body import entity_tag, json_response, selected, stamped
 from turnup.runtime.tmf.patch import ACCEPT_PATCH, merge_patch
-from turnup.runtime.tmf.query import Within, parse_query
+from turnup.runtime.tmf.query import Query, Within, parse_query
 from turnup.runtime.tmf.resource import Document, Reply, Resource
 
 
@@ -110,7 +110,15 @@ class _Endpoints:
         headers = {"X-Result-Count": str(len(documents))}
         if page.total is not None:
             headers["X-Total-Count"] = str(page.total)
+        if page.more and query.limit:
+            headers["Link"] = self._next(request, query)
         return json_response(documents, headers=headers)
+
+    def _next(self, request: Request, query: Query) -> str:
+        """RFC 8288: where the list goes on; without it, the list is whole."""
+        where = request.url.include_query_params(offset=query.offset + query.limit, limit=query.limit)
+        base = self._public_url or str(request.base_url).rstrip("/")
+        return f'<{base}{self._resource.path}?{where.query}>; rel="next"'
 
     def get(self, request: Request, id: Annotated[str, Path()]) -> Response:
         caller = self._authorise(request, "read")

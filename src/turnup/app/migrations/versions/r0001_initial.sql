@@ -935,6 +935,22 @@ CREATE INDEX product_account ON orders.product (account_id)
 
 -- next
 
+CREATE TABLE orders.cancellation (
+	cancellation_id UUID NOT NULL, 
+	order_id UUID NOT NULL, 
+	reason TEXT NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (cancellation_id), 
+	UNIQUE (order_id), 
+	FOREIGN KEY(order_id) REFERENCES orders.product_order (order_id)
+)
+
+-- next
+
+CREATE INDEX cancellation_newest ON orders.cancellation (created_at, cancellation_id)
+
+-- next
+
 CREATE TABLE orders.item (
 	item_id UUID NOT NULL, 
 	order_id UUID NOT NULL, 

@@ -11,9 +11,18 @@ from turnup.bss.billing.service import documents, dunning, facts, payments
 from turnup.bss.billing.service.runs import BillRuns, policy_snapshot
 from turnup.bss.billing.store import accounts, runs
 from turnup.bss.billing.store import documents as posted
+from turnup.bss.billing.store import payments as kept_payments
 from turnup.bss.billing.store.bulk import Connection
 from turnup.contracts import catalog, crm
-from turnup.contracts.billing import BilledService, Commands, InvoiceView, OutageCredited, Reads, RunProgress
+from turnup.contracts.billing import (
+    BilledService,
+    Commands,
+    InvoiceView,
+    OutageCredited,
+    Reads,
+    RunProgress,
+    UnmatchedPayment,
+)
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import NotFound
@@ -106,6 +115,24 @@ class Billing(Reads, Commands):
         with self._snapshot() as connection:
             return posted.balance_minor(connection, account_id)
 
+    def unmatched_payments(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> tuple[Sequence[UnmatchedPayment], int]:
+        """Payments that belong to nobody yet, the oldest first: a page of them, and how many there are."""
+        with self._snapshot() as connection:
+            found, total = kept_payments.unmatched(connection, offset=offset, limit=limit)
+        return [
+            UnmatchedPayment(
+                id=PaymentId(each.id),
+                amount_minor=each.amount_minor,
+                currency=each.currency,
+                reference=each.reference,
+                received_on=each.received_on,
+                reason=each.reason,
+            )
+            for each in found
+        ], total
+
     def billed_services(self) -> Sequence[BilledService]:
         with self._snapshot() as connection:
             found = accounts.monthly_charges(connection, self._clock.now())
@@ -185,6 +212,7 @@ class Billing(Reads, Commands):
         return payments.import_file(unit, name, content, currency, self._dunning(unit.now))
 
     def assign_payment(self, unit: Unit, payment_id: PaymentId, account_id: AccountId) -> None:
+        """An unmatched payment is this account's, see service.payments.assign."""
         payments.assign(unit, payment_id, account_id, self._dunning(unit.now))
 
     def dunning_tick(self, unit: Unit, today: date) -> int:

@@ -228,16 +228,31 @@ def _why_unmatched(account: accounts.AccountRow | None, reference: str, currency
     return None
 
 
+def _check_assigned(
+    known: payments.KnownPayment | None, payment_id: UUID, account: accounts.AccountRow
+) -> None:
+    if known is None:
+        raise NotFound(f"there is no payment {payment_id}", field="payment", remedy="turnup bill unmatched")
+    if known.account_id != account.id:
+        raise Conflict(
+            f"payment {payment_id} is another account's already",
+            field="payment",
+            remedy="a payment booked wrongly is refunded, not moved",
+        )
+
+
 def assign(
     unit: Unit, payment_id: UUID, account_id: AccountId, policies: Mapping[str, DunningPolicy]
 ) -> None:
-    """Somebody knows whose an unmatched payment is: book it."""
+    """Somebody knows whose an unmatched payment is: book it. Again to the same account changes nothing;
+    Conflict when it is another's already."""
     account = accounts.find_account(unit.connection, account_id)
+    if account is None:
+        raise NotFound(f"billing knows no account {account_id}", field="account", remedy="check the number")
     waiting = payments.take_unmatched(unit.connection, payment_id)
-    if account is None or waiting is None:
-        raise NotFound(
-            "no such unmatched payment or account", field="payment", remedy="see the unmatched list"
-        )
+    if waiting is None:
+        _check_assigned(payments.payment(unit.connection, payment_id), payment_id, account)
+        return
     _check_amount(account, waiting.amount_minor, waiting.currency)
     _receive(
         unit,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -129,6 +130,52 @@ def record_settlements(connection: Connection, settled: Sequence[Settlement], no
             else "UPDATE billing.invoice SET open_minor = open_minor + %(amount)s"
         )
         execute(connection, f"{spent} WHERE id = %(source)s", facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPayment:
+    """A payment as it is kept. `account_id` None: unmatched, and `reason` says why."""
+
+    id: UUID
+    account_id: UUID | None
+    amount_minor: int
+    currency: str
+    reference: str
+    received_on: date
+    reason: str
+
+
+_KNOWN = """SELECT id, account_id, amount_minor, currency, reference, received_on, reason
+    FROM billing.payment"""
+
+
+def payment(connection: Connection, payment_id: UUID) -> KnownPayment | None:
+    found = rows(connection, f"{_KNOWN} WHERE id = %(id)s", {"id": payment_id})
+    return _known(found[0]) if found else None
+
+
+def unmatched(connection: Connection, *, offset: int, limit: int) -> tuple[list[KnownPayment], int]:
+    """Payments that belong to nobody yet, the oldest first: a page of them, and how many there are."""
+    counted = rows(connection, "SELECT count(*) FROM billing.payment WHERE state = 'unmatched'", {})
+    found = rows(
+        connection,
+        f"{_KNOWN} WHERE state = 'unmatched' ORDER BY received_on, id OFFSET %(offset)s LIMIT %(limit)s",
+        {"offset": offset, "limit": limit},
+    )
+    return [_known(row) for row in found], counted[0][0]
+
+
+def _known(row: Sequence[Any]) -> KnownPayment:
+    payment_id, account_id, amount, currency, reference, received_on, reason = row
+    return KnownPayment(
+        id=payment_id,
+        account_id=account_id,
+        amount_minor=amount,
+        currency=currency,
+        reference=reference,
+        received_on=received_on,
+        reason=reason,
+    )
 
 
 def take_unmatched(connection: Connection, payment_id: UUID) -> NewPayment | None:

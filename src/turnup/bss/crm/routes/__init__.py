@@ -9,5 +9,5 @@ from turnup.runtime.component import Runtime
 from turnup.runtime.tmf import router
 
 
-def build_router(service: CrmService, runtime: Runtime) -> APIRouter:
-    return router([*party_resources(service), *customer_resources(service)], runtime)
+def build_router(service: CrmService, runtime: Runtime, language: str = "en") -> APIRouter:
+    return router([*party_resources(service, language), *customer_resources(service, language)], runtime)

@@ -22,8 +22,8 @@ _PARTY_BASE = base_path("TMF632")
 _ACCOUNT_BASE = base_path("TMF666")
 
 
-def customer_resources(service: CrmService) -> list[Resource]:
-    pages = _Customers(service)
+def customer_resources(service: CrmService, language: str) -> list[Resource]:
+    pages = _Customers(service, language)
     return [
         Resource(
             api="TMF629",
@@ -50,10 +50,11 @@ def customer_resources(service: CrmService) -> list[Resource]:
 
 
 class _Customers:
-    """Customers and their billing accounts."""
+    """Customers and their billing accounts; `language` is that of one for which none is given."""
 
-    def __init__(self, service: CrmService) -> None:
+    def __init__(self, service: CrmService, language: str) -> None:
         self._service = service
+        self._default_language = language
 
     def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
         views = self._service.all_customers()
@@ -91,6 +92,7 @@ class _Customers:
                 remedy="add a GeographicAddressContactMedium, or name an engagedParty",
             )
         kind = PartyKind.ORGANIZATION if _is_organization(engaged) else PartyKind.INDIVIDUAL
+        chosen = {"language": self._default_language, **chosen}
         new = NewCustomer(name=text(body, "name"), kind=kind, **once, **media, **chosen)
         return str(self._service.open_customer(unit, new).customer_id)
 

@@ -20,15 +20,15 @@ _ATTRIBUTES = {
 }
 
 
-def party_resources(service: CrmService) -> list[Resource]:
+def party_resources(service: CrmService, language: str) -> list[Resource]:
     return [
-        _resource(service, PartyKind.INDIVIDUAL, "Individual"),
-        _resource(service, PartyKind.ORGANIZATION, "Organization"),
+        _resource(service, PartyKind.INDIVIDUAL, "Individual", language),
+        _resource(service, PartyKind.ORGANIZATION, "Organization", language),
     ]
 
 
-def _resource(service: CrmService, kind: PartyKind, type_name: str) -> Resource:
-    pages = _Parties(service, kind)
+def _resource(service: CrmService, kind: PartyKind, type_name: str, language: str) -> Resource:
+    pages = _Parties(service, kind, language)
     return Resource(
         api="TMF632",
         name=kind.value,
@@ -43,11 +43,12 @@ def _resource(service: CrmService, kind: PartyKind, type_name: str) -> Resource:
 
 
 class _Parties:
-    """Parties of one kind."""
+    """Parties of one kind; `language` is that of one for which none is given."""
 
-    def __init__(self, service: CrmService, kind: PartyKind) -> None:
+    def __init__(self, service: CrmService, kind: PartyKind, language: str) -> None:
         self._service = service
         self._kind = kind
+        self._default_language = language
 
     def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
         ids = [str(party_id) for party_id in self._service.parties(self._kind)]
@@ -73,7 +74,7 @@ class _Parties:
             PartyDetails(kind=self._kind, name=_name(body, self._kind)),
             given_name=optional_text(body, "givenName"),
             family_name=optional_text(body, "familyName"),
-            language=_language(body) or "en",
+            language=_language(body) or self._default_language,
             **read_contacts(body.get("contactMedium", [])),
         )
         scoped = f"{unit.actor}:{key}" if key else None

@@ -1,0 +1,56 @@
+"""Rotation of the key that seals secrets, over every component that keeps some; and which key opens what."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from turnup.app.house import House
+from turnup.app.mail import PASSWORD
+from turnup.runtime.secrets import SecretBox, key_id_of, rewrap_text
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """`key`: the id of the key that seals now. `resealed`: stored secrets that had an older one.
+    `mail_password`: what to write in the settings file, where an older key sealed it there."""
+
+    key: str
+    resealed: int
+    mail_password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """One line of the key file, and how many secrets it opens."""
+
+    key: str
+    secrets: int
+    seals: bool
+
+
+def rotate(house: House, actor: str, *, new_key: bool = True) -> Rotation:
+    """Add a key (unless told not to) and wrap every stored secret by it. The old keys stay in the file.
+    Interrupted, it may be repeated with `new_key` False. Raises SecretUnreadable, and leaves that
+    component's secrets as they were, where one does not open."""
+    box = SecretBox(house.settings.secret_key_path)
+    if new_key:
+        box.add_key()
+    key = box.key_ids()[-1]
+    with house.runtime.unit("provisioning", actor) as unit:
+        resealed = house.provisioning.reseal(unit, partial(rewrap_text, box))
+    with house.runtime.unit("configuration", actor) as unit:
+        resealed += house.configuration.reseal(unit)
+    given = house.settings.mail_password
+    old = given.get_secret_value() if given else ""
+    new = rewrap_text(box, old, PASSWORD)
+    return Rotation(key, resealed, new if new != old else None)
+
+
+def key_uses(house: House) -> list[KeyUse]:
+    """Every key of the file, the one that seals last; one that opens nothing may be taken out."""
+    uses: Counter[str] = house.provisioning.sealed_by() + house.configuration.sealed_by()
+    given = house.settings.mail_password
+    if given is not None and (key := key_id_of(given.get_secret_value())) is not None:
+        uses[key] += 1
+    keys = SecretBox(house.settings.secret_key_path).key_ids()
+    return [KeyUse(key, uses[key], key == keys[-1]) for key in keys]
