@@ -108,7 +108,10 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     box = SecretBox(settings.secret_key_path)
     ssh = SshPool()
 
-    provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
+    catalog = catalog_component.build(
+        runtime, {**billing_component.POLICY_CHECKS, **provisioning_component.POLICY_CHECKS}
+    )
+    provisioning = provisioning_component.build_service(runtime, partial(seal_text, box), catalog.service)
     customers = crm_component.new_service(runtime)
     crm = crm_component.build(
         runtime,
@@ -116,7 +119,6 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         services=provisioning,
         gateway=MaildirGateway(settings.data_dir / "mail", clock=clock),
     )
-    catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service
     configuration, path = configuration_component.build(
@@ -136,6 +138,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         path=path,
         network=network,
         aaa=sessions,
+        freezes=configured,
     )
     monitoring = monitoring_component.build(
         runtime,
@@ -156,7 +159,9 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         services_reads=provisioning,
         realiser=realiser,
     )
-    billing = billing_component.build(runtime, catalog_reads=catalog.service, crm_reads=customers)
+    billing = billing_component.build(
+        runtime, catalog_reads=catalog.service, crm_reads=customers, freezes=configured
+    )
     mediation, importer = mediation_component.build(
         runtime,
         customers=customers,
