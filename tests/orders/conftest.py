@@ -1,6 +1,6 @@
 """Orders with real inventory and provisioning on one database; catalog, customers and network are fakes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -154,10 +154,13 @@ class Network:
     refuse: set[ServiceId] = field(default_factory=set)
     calls: int = 0
     meanwhile: Callable[[], None] | None = None
+    is_frozen: bool = False
 
     def realise(self, service_id: ServiceId, *, deadline_s: float) -> Realisation:
         refuse_in_transaction("network")
         self.calls += 1
+        if self.is_frozen:
+            return self._frozen(service_id)
         trouble = self.trouble.pop(0) if self.trouble else None
         if isinstance(trouble, TurnupError):
             raise trouble
@@ -186,6 +189,17 @@ class Network:
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         return done
+
+    def frozen(self, service_ids: Sequence[ServiceId]) -> bool:
+        return self.is_frozen
+
+    def _frozen(self, service_id: ServiceId) -> Realisation:
+        service = self.provisioning.designed(service_id)
+        assert service is not None
+        return Realisation(
+            service_id=service_id, generation=service.generation, ok=False, outcomes=(), turnup_ms=1.0,
+            device_ms=0.0, error="olt1 is frozen: everything by cli:anna, fire", frozen=True,
+        )  # fmt: skip
 
 
 class Breakable:

@@ -1,4 +1,4 @@
-"""Orders over HTTP: every answer fits its published v5 schema (TMF622, 637, 638, 639); pages, cancellations."""
+"""Orders over HTTP: every answer fits its v5 schema (TMF622, 637, 638, 639); pages, cancellations."""
 
 from typing import Any
 

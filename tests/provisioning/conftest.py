@@ -11,6 +11,8 @@ from builders.services import internet_access
 from turnup.contracts.inventory import Reservation
 from turnup.contracts.provisioning import (
     Admission,
+    Cause,
+    CauseKind,
     Management,
     Realisation,
     ServiceFacts,
@@ -62,6 +64,14 @@ SERVICE = Service(
     secret_sealed="sealed",
     facts=ServiceFacts(),
 )
+
+
+def asked(text: str) -> Cause:
+    """A person wants it."""
+    return Cause(CauseKind.ASKED, f"test:{text}", text)
+
+
+ASKED = asked("ordered")
 
 
 def proof(generation: int = 1, **more: Any) -> Realisation:

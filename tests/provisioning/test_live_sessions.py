@@ -1,6 +1,8 @@
 """Aligning a live session with its service: CoA, else Disconnect, and always the NAS's own word after it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,8 +64,10 @@ class Nas:
 
 def align(nas: Nas, service: Service = SERVICE) -> tuple[int, int] | None:
     nothing: Any = None
-    realiser = NetworkRealiser(nothing, nothing, nothing, nothing, nothing, nothing, nas)
-    return realiser._align_session(service, NAS, 1.0)
+    path: Any = SimpleNamespace(writing=lambda element_id, deadline_s: nullcontext())
+    element: Any = SimpleNamespace(id=NAS, code=NAS)
+    realiser = NetworkRealiser(nothing, nothing, nothing, nothing, path, nothing, nas, nothing)
+    return realiser._align_session(service, element, 1.0)
 
 
 CEASED = replace(SERVICE, admission=Admission.NONE)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from provisioning.conftest import REQUEST, RESERVATION, SERVICE, SPEC, proof, without_serial
+from provisioning.conftest import ASKED, REQUEST, RESERVATION, SERVICE, SPEC, asked, proof, without_serial
 from turnup.contracts.inventory import EquipmentIdentified
 from turnup.contracts.monitoring import SessionEnded, SessionStarted
 from turnup.contracts.provisioning import Admission, Management, ServiceState
@@ -40,14 +40,14 @@ def present(provisioning: Provisioning) -> Any:
 
 
 def test_a_design_is_raised_only_by_change(act: Act, provisioning: Provisioning, runtime: Runtime) -> None:
-    assert act(provisioning.design, REQUEST, RESERVATION) == 1
-    assert act(provisioning.design, REQUEST, RESERVATION) == 1
+    assert act(provisioning.design, REQUEST, RESERVATION, ASKED) == 1
+    assert act(provisioning.design, REQUEST, RESERVATION, ASKED) == 1
     first = present(provisioning)
     assert (first.number, first.login, first.state) == ("S-100001", "s-100001", ServiceState.RESERVED)
     assert first.secret_sealed.startswith(f"sealed for {SERVICE.id}")
     faster = replace(REQUEST, characteristics={"down_kbps": "300000"})
-    assert act(provisioning.design, faster, RESERVATION) == 2
-    assert act(provisioning.design, faster, RESERVATION) == 2
+    assert act(provisioning.design, faster, RESERVATION, ASKED) == 2
+    assert act(provisioning.design, faster, RESERVATION, ASKED) == 2
     second = present(provisioning)
     assert (second.number, second.login, second.secret_sealed) == (
         first.number,
@@ -61,12 +61,12 @@ def test_a_design_that_cannot_be_rendered_fails_before_the_network(
     act: Act, provisioning: Provisioning
 ) -> None:
     with pytest.raises(InvalidInput, match="down_kbps"):
-        act(provisioning.design, replace(REQUEST, characteristics={}), RESERVATION)
+        act(provisioning.design, replace(REQUEST, characteristics={}), RESERVATION, ASKED)
     assert provisioning.designed(SERVICE.id) is None
 
 
 def test_a_life(act: Act, provisioning: Provisioning, runtime: Runtime, happens: Act) -> None:
-    act(provisioning.design, REQUEST, RESERVATION)
+    act(provisioning.design, REQUEST, RESERVATION, ASKED)
     act(provisioning.record_realised, proof(1))
     act(provisioning.record_realised, proof(1))
     session = {"service_id": SERVICE.id, "nas": "bng1", "session_id": "a"}
@@ -75,18 +75,18 @@ def test_a_life(act: Act, provisioning: Provisioning, runtime: Runtime, happens:
     view = provisioning.service(SERVICE.id)
     assert view is not None
     assert (view.state, view.facts.online, view.facts.online_changed_at) == (ServiceState.ACCEPTED, True, AT)
-    assert act(provisioning.set_admission, SERVICE.id, Admission.WALLED, "dunning 1") == 2
-    assert act(provisioning.set_admission, SERVICE.id, Admission.WALLED, "dunning 1") == 2
+    assert act(provisioning.set_admission, SERVICE.id, Admission.WALLED, asked("dunning 1")) == 2
+    assert act(provisioning.set_admission, SERVICE.id, Admission.WALLED, asked("dunning 1")) == 2
     assert present(provisioning).state is ServiceState.ACCEPTED  # decided is not proved
     act(provisioning.record_realised, proof(1))
     assert present(provisioning).state is ServiceState.ACCEPTED
     act(provisioning.record_realised, proof(2))
-    act(provisioning.set_admission, SERVICE.id, Admission.FULL, "paid")
+    act(provisioning.set_admission, SERVICE.id, Admission.FULL, asked("paid"))
     act(provisioning.record_realised, proof(3, speeds_kbps=(100_000, 20_000)))
     assert present(provisioning).facts.speeds_kbps == (100_000, 20_000)
     happens(SessionEnded(**session, at=AT, cause="User-Request"))
     assert present(provisioning).facts.speeds_kbps is None
-    act(provisioning.set_admission, SERVICE.id, Admission.NONE, "moved out")
+    act(provisioning.set_admission, SERVICE.id, Admission.NONE, asked("moved out"))
     act(provisioning.record_realised, proof(4))
     assert events(runtime) == [
         "ServiceConfigured",
@@ -97,8 +97,8 @@ def test_a_life(act: Act, provisioning: Provisioning, runtime: Runtime, happens:
         "ServiceCeased",
     ]
     for use_case in (
-        lambda: act(provisioning.design, REQUEST, RESERVATION),
-        lambda: act(provisioning.set_admission, SERVICE.id, Admission.FULL, "back"),
+        lambda: act(provisioning.design, REQUEST, RESERVATION, ASKED),
+        lambda: act(provisioning.set_admission, SERVICE.id, Admission.FULL, asked("back")),
     ):
         with pytest.raises(Conflict, match="has ceased"):
             use_case()
@@ -107,7 +107,7 @@ def test_a_life(act: Act, provisioning: Provisioning, runtime: Runtime, happens:
 def test_equipment_that_comes_late_goes_to_the_network_once(
     act: Act, provisioning: Provisioning, runtime: Runtime, happens: Act
 ) -> None:
-    act(provisioning.design, REQUEST, without_serial())
+    act(provisioning.design, REQUEST, without_serial(), ASKED)
     act(provisioning.record_realised, proof(1))
     assert present(provisioning).state is ServiceState.AWAITING_EQUIPMENT
     found = EquipmentIdentified(service_id=SERVICE.id, ont_serial="TURN9", at=AT)
@@ -124,7 +124,7 @@ def test_equipment_that_comes_late_goes_to_the_network_once(
 
 def test_somebody_accepts(act: Act, provisioning: Provisioning, runtime: Runtime) -> None:
     manual = replace(REQUEST, spec=replace(SPEC, acceptance="manual"))
-    act(provisioning.design, manual, RESERVATION)
+    act(provisioning.design, manual, RESERVATION, ASKED)
     with pytest.raises(Conflict, match="not configured yet"):
         act(provisioning.accept, SERVICE.id, AT)
     act(provisioning.record_realised, proof(1))
@@ -157,7 +157,7 @@ def test_a_running_service_is_taken_over_in_silence(
 def test_an_observed_service_is_not_touched(act: Act, provisioning: Provisioning) -> None:
     act(provisioning.adopt, replace(REQUEST, management=Management.OBSERVED), RESERVATION, AT)
     with pytest.raises(Conflict, match="only observed"):
-        act(provisioning.set_admission, SERVICE.id, Admission.WALLED, "dunning")
+        act(provisioning.set_admission, SERVICE.id, Admission.WALLED, asked("dunning"))
 
 
 def test_a_repair_starts_once_per_key(act: Act, provisioning: Provisioning, runtime: Runtime) -> None:
@@ -170,7 +170,7 @@ def test_strangers(act: Act, provisioning: Provisioning, happens: Act) -> None:
     nobody = ServiceId(new_id())
     for use_case in (
         lambda: act(provisioning.accept, nobody, AT),
-        lambda: act(provisioning.set_admission, nobody, Admission.FULL, ""),
+        lambda: act(provisioning.set_admission, nobody, Admission.FULL, asked("")),
         lambda: act(provisioning.record_realised, replace(proof(1), service_id=nobody)),
     ):
         with pytest.raises(NotFound):

@@ -52,6 +52,8 @@ class World:
     locked: set[str] = field(default_factory=set)
     repairs: list[tuple[Any, ...]] = field(default_factory=list)
     durable_repairs: list[ServiceId] = field(default_factory=list)
+    held: set[ServiceId] = field(default_factory=set)
+    """What the brake holds."""
     billing_knows_better_until: datetime | None = None
     on_read: Callable[[], None] = lambda: None
 
@@ -194,6 +196,9 @@ class World:
             error=None if ok else "locked",
             transient=not ok,
         )
+
+    def admit_repair(self, unit: Any, service_id: ServiceId) -> bool:
+        return service_id not in self.held and self.desired[service_id].admission is Admission.FULL
 
     def repair(self, unit: Any, service_id: ServiceId, key: str) -> None:
         self.durable_repairs.append(service_id)

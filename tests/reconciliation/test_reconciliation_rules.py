@@ -180,8 +180,8 @@ PLANTED = [
     Planted("drift", True, Repair.APPLY, -4000, "bng1", lambda n: _seen(served(n), "bng1", Held.DRIFT)),
     Planted(
         "suspended_but_open",
-        True,
-        Repair.APPLY,
+        False,
+        Repair.PERSON,
         4000,
         "aaa1",
         lambda n: _seen(served(n, suspended=True), "aaa1", Held.OPENED),

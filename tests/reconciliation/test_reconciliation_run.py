@@ -203,9 +203,10 @@ def test_what_needs_a_person_is_left_alone(
     assert world.repairs == []
 
 
-def test_an_ordered_suspension_that_stands_open_is_applied_again(
+def test_an_ordered_suspension_that_stands_open_is_shown_and_left_to_a_person(
     world: World, reconciler: Reconciler
 ) -> None:
+    """Automatic repair never suspends, not even again: a named person applies it."""
     ada = world.add("ada")
     world.sold[ada] = replace(world.sold[ada], status=ProductStatus.SUSPENDED)
     world.desired[ada] = replace(world.desired[ada], admission=Admission.WALLED)
@@ -213,8 +214,29 @@ def test_an_ordered_suspension_that_stands_open_is_applied_again(
     world.device["bng1", ada]["walled"] = "no"
     report = reconciler.run(repair=True)
     assert [(f.kind, f.monthly_minor) for f in report.findings] == [("suspended_but_open", 4000)]
-    assert report.repaired == 1
-    assert world.device["bng1", ada]["walled"] == "yes"
+    assert (report.repaired, world.repairs, world.durable_repairs) == (0, [], [])
+    assert world.device["bng1", ada]["walled"] == "no"
+
+
+def test_nothing_of_a_suspended_service_is_repaired_by_itself(world: World, reconciler: Reconciler) -> None:
+    """One realisation mends all elements and the live session, so drift elsewhere would wall her as well."""
+    ada = world.add("ada")
+    world.sold[ada] = replace(world.sold[ada], status=ProductStatus.SUSPENDED)
+    world.desired[ada] = replace(world.desired[ada], admission=Admission.WALLED)
+    world._render(ada)
+    world.device["olt1", ada]["down_kbps"] = "1"
+    report = reconciler.run(repair=True)
+    assert [f.kind for f in report.findings] == ["drift"]
+    assert (report.repaired, world.repairs) == (0, [])
+
+
+def test_what_the_brake_holds_is_not_repaired_now(world: World, reconciler: Reconciler) -> None:
+    ada, bob = world.add("ada"), world.add("bob")
+    del world.device["olt1", ada], world.device["olt1", bob]
+    world.held = {ada}
+    report = reconciler.run(repair=True)
+    assert (report.found, report.repaired, world.repairs) == (2, 1, [("realise", bob)])
+    assert ("olt1", ada) not in world.device
 
 
 def test_a_change_that_begins_meanwhile_is_no_finding(world: World, reconciler: Reconciler) -> None:

@@ -117,7 +117,10 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     box = SecretBox(settings.secret_key_path)
     ssh = SshPool()
 
-    provisioning = provisioning_component.build_service(runtime, partial(seal_text, box))
+    catalog = catalog_component.build(
+        runtime, {**billing_component.POLICY_CHECKS, **provisioning_component.POLICY_CHECKS}
+    )
+    provisioning = provisioning_component.build_service(runtime, partial(seal_text, box), catalog.service)
     customers = crm_component.new_service(runtime)
     crm = crm_component.build(
         runtime,
@@ -126,7 +129,6 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         gateway=mail_gateway(settings, box, clock),
         language=settings.default_language,
     )
-    catalog = catalog_component.build(runtime, billing_component.POLICY_CHECKS)
     inventory = inventory_component.build(runtime, customers)
     network: Inventory = inventory.service
     configuration, path = configuration_component.build(
@@ -160,6 +162,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         path=path,
         network=network,
         aaa=sessions,
+        freezes=configured,
     )
     monitoring = monitoring_component.build(
         runtime,
@@ -180,7 +183,9 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         services_reads=provisioning,
         realiser=realiser,
     )
-    billing = billing_component.build(runtime, catalog_reads=catalog.service, crm_reads=customers)
+    billing = billing_component.build(
+        runtime, catalog_reads=catalog.service, crm_reads=customers, freezes=configured
+    )
     mediation, importer = mediation_component.build(
         runtime,
         customers=customers,

@@ -5,14 +5,16 @@ configuration, its lock, its credentials, its backups. A *driver* (gateway) spea
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from turnup.contracts.inventory import ElementView
-from turnup.contracts.unit import Unit
+from turnup.contracts.unit import Event, Unit
 from turnup.kernel.errors import TurnupError
-from turnup.kernel.ids import ElementId, ServiceId
+from turnup.kernel.ids import ElementId, FreezeId, ServiceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class ApplyOutcome:
     error: str | None = None
     transient: bool = False
     """The error may go away by itself (unreachable, locked): worth a retry."""
+    frozen: bool = False
+    """Nothing was sent: the element is frozen. Try again when that is lifted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,34 @@ class StaleGeneration(ElementRefused):
 
     code: ClassVar[str] = "stale_generation"
     status: ClassVar[int] = 409
+
+
+class Frozen(TurnupError):
+    """A named person has frozen the element (its site, everything): nothing is written until it is lifted."""
+
+    code: ClassVar[str] = "frozen"
+    status: ClassVar[int] = 409
+
+
+class FreezeScope(StrEnum):
+    ELEMENT = "element"
+    SITE = "site"
+    ALL = "all"
+    """Every element; dunning pauses, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeView:
+    id: FreezeId
+    scope: FreezeScope
+    code: str | None
+    """Of the element or site; None: everything."""
+    reason: str
+    frozen_by: str
+    frozen_at: datetime
+    lifted_by: str | None = None
+    lifted_at: datetime | None = None
+    lift_reason: str | None = None
 
 
 class ElementDriver(Protocol):
@@ -180,7 +212,30 @@ class Reads(Protocol):
     def backup_diff(self, element_id: ElementId, old: int, new: int) -> str: ...
 
 
+class Freezes(Protocol):
+    """What may not be written to now."""
+
+    def freezes(self, *, active_only: bool = True) -> Sequence[FreezeView]: ...
+    def frozen_by(self, element_id: ElementId) -> FreezeView | None:
+        """The freeze in force that covers this element, the oldest one."""
+        ...
+
+    def any_frozen(self, element_ids: Sequence[ElementId]) -> bool: ...
+    def everything_frozen(self) -> FreezeView | None:
+        """The freeze of everything that is in force."""
+        ...
+
+
 class Commands(Protocol):
+    def freeze(self, unit: Unit, scope: FreezeScope, code: str | None, reason: str) -> FreezeId:
+        """A named person stops writing to an element, a site's elements, or all. What is being written goes
+        on to its end: `Apply.settle` waits for it. Frozen as wanted already: the same freeze."""
+        ...
+
+    def lift(self, unit: Unit, freeze_id: FreezeId, reason: str) -> None:
+        """A named person lifts a freeze; what waited for it goes on by itself. Lifted already: nothing."""
+        ...
+
     def intend(self, unit: Unit, element_id: ElementId, fragment: Fragment) -> bool:
         """The element should hold this fragment. An older generation than the intended one changes nothing;
         returns whether anything changed."""
@@ -206,6 +261,15 @@ class Apply(Protocol):
         applied together. Doing it again changes nothing and says `changed=False`."""
         ...
 
+    def writing(self, element_id: ElementId, *, deadline_s: float) -> AbstractContextManager[None]:
+        """The element's lock for something else that is sent to it (CoA, Disconnect). Raises Frozen."""
+        ...
+
+    def settle(self, freeze_id: FreezeId, *, deadline_s: float) -> Sequence[str]:
+        """Wait until whatever was being written when the freeze came has ended: from then on no write starts.
+        Returns the codes of elements still being written at the deadline."""
+        ...
+
     def backup(self, element_id: ElementId, cause: str) -> BackupView:
         """Fetch the running configuration; a new revision only if it differs."""
         ...
@@ -213,3 +277,27 @@ class Apply(Protocol):
     def rollback(self, element_id: ElementId, revision: int) -> ApplyOutcome:
         """Put a backed-up configuration back, and verify."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFrozen(Event):
+    """A named person stopped all writing to an element, a site or everything."""
+
+    aggregate: ClassVar[str] = "freeze_id"
+    freeze_id: FreezeId
+    scope: FreezeScope
+    code: str | None
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeLifted(Event):
+    """A named person lifted a freeze; what waited goes on."""
+
+    aggregate: ClassVar[str] = "freeze_id"
+    freeze_id: FreezeId
+    reason: str
+    by: str
+    at: datetime

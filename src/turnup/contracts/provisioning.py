@@ -15,7 +15,8 @@ from turnup.contracts.catalog import ServiceSpec
 from turnup.contracts.configuration import ApplyOutcome
 from turnup.contracts.inventory import Reservation
 from turnup.contracts.unit import Event, Unit
-from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
+from turnup.kernel.errors import TurnupError
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, HoldId, ProductId, ServiceId
 
 
 class ServiceState(StrEnum):
@@ -42,6 +43,38 @@ class Admission(StrEnum):
     FULL = "full"
     WALLED = "walled"
     NONE = "none"
+
+
+class CauseKind(StrEnum):
+    """Who wants a change. All but the first two are automatic and count against the brake."""
+
+    ASKED = "asked"
+    """A person, or the subscriber's own order: one by one."""
+    UNDO = "undo"
+    """Back to what was before a change that did not come about."""
+    DUNNING = "dunning"
+    REPAIR = "repair"
+    IMPORT = "import"
+    EVENT = "event"
+    """A handler of what another component or the network reports."""
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a desired state changes. `key` names the request for ever: the same key again is the same request
+    and counts once. `text` is shown to people."""
+
+    kind: CauseKind
+    key: str
+    text: str = ""
+
+
+class ChangeHeld(TurnupError):
+    """The brake holds this automatic change until a named person releases it; nothing was changed."""
+
+    code: ClassVar[str] = "change_held"
+    status: ClassVar[int] = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +147,48 @@ class Realisation:
     """(down, up) of the live session as the NAS reported it afterwards; None when offline."""
     error: str | None = None
     transient: bool = False
+    frozen: bool = False
+    """An element is frozen: it goes on when that is lifted."""
+
+
+class HoldState(StrEnum):
+    HELD = "held"
+    RELEASED = "released"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    """Whoever wanted it does not any more: the customer paid, the order was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldView:
+    """An automatic change that the brake held. `n` rises in the order in which they came."""
+
+    id: HoldId
+    n: int
+    cause: Cause
+    actor: str
+    what: str
+    """suspend | cease | reconfigure | repair"""
+    service_ids: tuple[ServiceId, ...]
+    held_at: datetime
+    state: HoldState
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    decision_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeView:
+    """The brake now: `used` of `limit` services changed by themselves within the last hour."""
+
+    limit: int
+    used: int
+    services: int
+    services_min: int
+    share_percent: str
+    waiting: int
+    waiting_services: int
+    waiting_since: datetime | None
 
 
 class Reads(Protocol):
@@ -121,15 +196,48 @@ class Reads(Protocol):
     def service_by_number(self, number: str) -> ServiceView | None: ...
     def service_by_login(self, login: str) -> ServiceView | None: ...
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]: ...
+    def brake(self) -> BrakeView: ...
+    def holds(self, *, open_only: bool = True) -> Sequence[HoldView]:
+        """What the brake held, in the order in which it came."""
+        ...
+
+    def hold_of(self, key: str) -> HoldView | None:
+        """The hold of the request with this key."""
+        ...
 
 
 class Commands(Protocol):
-    def design(self, unit: Unit, request: ServiceRequest, reservation: Reservation) -> int:
+    """Every change of a desired state names its cause. An automatic one goes through `admit` first; without,
+    or where that said no, the change raises ChangeHeld."""
+
+    def design(self, unit: Unit, request: ServiceRequest, reservation: Reservation, cause: Cause) -> int:
         """Set what the network should hold for it; returns the generation (raised only by change)."""
         ...
 
-    def set_admission(self, unit: Unit, service_id: ServiceId, admission: Admission, reason: str) -> int:
+    def set_admission(self, unit: Unit, service_id: ServiceId, admission: Admission, cause: Cause) -> int:
         """Full service, walled garden, or none (cease); returns the generation."""
+        ...
+
+    def admit(self, unit: Unit, wanted: Mapping[ServiceId, Admission | None], cause: Cause) -> bool:
+        """Whether these changes may go on now, all of them or none; None: redesigned, admission stays. False:
+        the brake holds them (or a person refused them): see `hold_of`. One answer per cause key, for ever."""
+        ...
+
+    def admit_repair(self, unit: Unit, service_id: ServiceId) -> bool:
+        """Whether its desired state may be applied again by itself now. False: the brake holds it, and
+        applies it when released; or it would keep somebody out, and that is a person's to repair."""
+        ...
+
+    def withdraw(self, unit: Unit, key: str, reason: str) -> None:
+        """Nobody wants this any more: its hold, if there is one, is over."""
+        ...
+
+    def release_holds(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> int:
+        """A named person lets these (None: all) go on; returns how many were waiting until now."""
+        ...
+
+    def refuse_holds(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> int:
+        """A named person refuses these (None: all): they never happen; returns how many were waiting."""
         ...
 
     def record_realised(self, unit: Unit, realisation: Realisation) -> None:
@@ -165,6 +273,10 @@ class Realise(Protocol):
     def realise(self, service_id: ServiceId, *, deadline_s: float) -> Realisation:
         """Bring every element to the service's desired state, verify on the elements, update a live session
         (CoA, or Disconnect where the NAS needs it) and read it back. Elements in parallel."""
+        ...
+
+    def frozen(self, service_ids: Sequence[ServiceId]) -> bool:
+        """Whether an element that one of these services concerns is frozen."""
         ...
 
 
@@ -220,6 +332,32 @@ class ServiceChanged(ServiceEvent):
     """A change of plan or options is verified on the network."""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeWasHeld(Event):
+    """The brake holds an automatic change: a named person must release or refuse it."""
+
+    aggregate: ClassVar[str] = "hold_id"
+    hold_id: HoldId
+    cause: str
+    what: str
+    services: int
+    waiting: int
+    """Requests that wait now, this one included."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldDecided(Event):
+    """A held change was released or refused by a named person, or is not wanted any more."""
+
+    aggregate: ClassVar[str] = "hold_id"
+    hold_id: HoldId
+    state: HoldState
+    by: str
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

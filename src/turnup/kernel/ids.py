@@ -39,6 +39,9 @@ PortId = NewType("PortId", UUID)
 LinkId = NewType("LinkId", UUID)
 AlarmId = NewType("AlarmId", UUID)
 ProblemId = NewType("ProblemId", UUID)
+HoldId = NewType("HoldId", UUID)
+"""An automatic change that the brake held."""
+FreezeId = NewType("FreezeId", UUID)
 
 InvoiceId = NewType("InvoiceId", UUID)
 PaymentId = NewType("PaymentId", UUID)

@@ -3,7 +3,7 @@
 Names end in their unit. Labels are few and bounded: never an id.
 """
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _FAST = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -22,3 +22,8 @@ element_apply_seconds = Histogram(
 )
 orders_completed = Counter("turnup_orders_completed", "Orders that reached their end", ["state"])
 invoices_posted = Counter("turnup_invoices_posted", "Invoices posted", [])
+brake_changes = Counter(
+    "turnup_brake_changes", "Automatic changes of services, as the brake decided", ["cause", "decision"]
+)
+brake_waiting = Gauge("turnup_brake_waiting", "Automatic changes that wait for a person's release")
+freezes = Gauge("turnup_freezes", "Freezes of network elements that are in force")

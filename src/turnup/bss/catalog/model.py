@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from turnup.contracts.catalog import CharacteristicSpec, ServiceSpec, TaskSpec
 
-POLICY_KINDS = ("billing", "credit", "dunning", "tax")
+POLICY_KINDS = ("billing", "brake", "credit", "dunning", "tax")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

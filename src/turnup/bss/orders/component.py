@@ -4,7 +4,7 @@ from turnup.bss.orders import tables
 from turnup.bss.orders.handlers import handlers
 from turnup.bss.orders.routes import routers
 from turnup.bss.orders.service import Orders
-from turnup.bss.orders.workflows import Fulfilment, workflows
+from turnup.bss.orders.workflows import Fulfilment, Resumption, workflows
 from turnup.contracts import catalog, crm, inventory, provisioning
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
@@ -38,6 +38,11 @@ def build(
         with runtime.unit("orders", "clock") as unit:
             orders.release_due(unit)
 
+    resumption = Resumption(orders, services_reads, realiser)
+
+    def resume_parked() -> None:
+        resumption.resume(runtime)
+
     return Component(
         name="orders",
         service=orders,
@@ -45,5 +50,8 @@ def build(
         handlers=handlers(orders),
         workflows=workflows(fulfilment),
         routers=routers(orders, runtime),
-        ticks=[Tick(name="orders.release_due", every_s=1.0, run=release_due)],
+        ticks=[
+            Tick(name="orders.release_due", every_s=1.0, run=release_due),
+            Tick(name="orders.resume_parked", every_s=1.0, run=resume_parked),
+        ],
     )

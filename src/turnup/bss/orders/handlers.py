@@ -14,6 +14,8 @@ _STATUS = {"suspend": ProductStatus.SUSPENDED, "restore": ProductStatus.ACTIVE}
 def handlers(orders: Orders) -> Mapping[type[Event], Handler]:
     def dunning(unit: Unit, event: DunningStepReached) -> None:
         status = _STATUS.get(event.action)
+        if status is ProductStatus.ACTIVE:
+            orders.call_off(unit, event.account_id, f"dunning {event.case}")
         if status is not None:
             orders.change_status(
                 unit,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from turnup.contracts.orders import ItemAction, OrderState, ProductStatus
 from turnup.kernel.ids import (
@@ -114,3 +115,23 @@ class Order:
     completed_at: datetime | None
     error: str | None
     items: tuple[Item, ...]
+
+
+class ParkedFor(StrEnum):
+    """What an order waits for by itself."""
+
+    BRAKE = "brake"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """An order that stopped in its `attempt` and goes on when what it waits for is over. `n` rises with
+    time."""
+
+    n: int = 0
+    order_id: OrderId
+    attempt: int
+    why: ParkedFor
+    detail: str
+    since: datetime

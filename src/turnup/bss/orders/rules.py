@@ -18,9 +18,9 @@ from turnup.contracts.orders import (
     ProductStatus,
     charge_of,
 )
-from turnup.contracts.provisioning import Admission
+from turnup.contracts.provisioning import Admission, Cause, CauseKind
 from turnup.kernel.errors import Conflict, InvalidInput
-from turnup.kernel.ids import CancellationId, OrderId, OrderItemId, derived_id
+from turnup.kernel.ids import CancellationId, OrderId, OrderItemId, ServiceId, derived_id
 from turnup.kernel.money import decimals
 
 Value = str | int | bool
@@ -197,6 +197,40 @@ def wanted_status(item: Item, present: ProductStatus) -> ProductStatus:
     if item.action is ItemAction.ADD:
         return ProductStatus.ACTIVE
     return item.target_status or present
+
+
+_ONE_BY_ONE = frozenset({"api", "cli", "console", "portal"})
+"""Origins of orders that a person, or the subscriber, places. Any other is automatic, unknown ones too."""
+
+
+def request_key(order_id: OrderId) -> str:
+    """Names to the brake all that an order wants to change."""
+    return f"order:{order_id}"
+
+
+def cause_of(order: Order) -> Cause:
+    """Why an order changes a service."""
+    text = order.reason or "ordered"
+    if order.origin in _ONE_BY_ONE:
+        return Cause(CauseKind.ASKED, request_key(order.id), text)
+    kind = {"dunning": CauseKind.DUNNING, "import": CauseKind.IMPORT}.get(order.origin, CauseKind.BULK)
+    return Cause(kind, request_key(order.id), text)
+
+
+def undo_cause(order: Order) -> Cause:
+    return Cause(CauseKind.UNDO, f"{request_key(order.id)}:undo", "order undone")
+
+
+def wanted_changes(order: Order) -> dict[ServiceId, Admission | None]:
+    """What an order wants of each service that is there already: an admission, or (None) a new design."""
+    wanted: dict[ServiceId, Admission | None] = {}
+    for item in order.items:
+        if item.action is ItemAction.DELETE:
+            wanted[item.service_id] = Admission.NONE
+        elif item.action is ItemAction.MODIFY:
+            status = item.target_status
+            wanted[item.service_id] = None if status is None else admission_of(status)
+    return wanted
 
 
 def snapshot(product: Product, resources: Mapping[str, str]) -> dict[str, Any]:

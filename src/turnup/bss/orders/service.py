@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from turnup.bss.orders import rules, store
-from turnup.bss.orders.model import TERMINAL, Item, Order, Product
+from turnup.bss.orders.model import TERMINAL, Item, Order, Parked, ParkedFor, Product
 from turnup.contracts import catalog, crm, inventory
 from turnup.contracts.orders import (
     AdoptedProduct,
@@ -286,6 +286,49 @@ class Orders:
         self._changed(unit, order)
         return order.state
 
+    def park(
+        self,
+        unit: Unit,
+        order_id: OrderId,
+        attempt: int,
+        why: ParkedFor,
+        detail: str,
+        steps: Sequence[StepView],
+    ) -> None:
+        """The order waits, visibly, and goes on by itself: no person has to touch it."""
+        order = self._locked(unit, order_id)
+        if order.state in TERMINAL or order.attempt != attempt:
+            return
+        store.add_steps(unit.connection, order_id, attempt, steps)
+        waits = Parked(order_id=order_id, attempt=attempt, why=why, detail=detail, since=unit.now)
+        store.park(unit.connection, waits)
+        undoing = order.state is OrderState.PENDING_CANCELLATION
+        state = order.state if undoing else rules.move(order.state, OrderState.PENDING)
+        order = replace(order, state=state, running=False, error=detail)
+        if order.cancel_requested and not undoing:  # cancelled while it was on its way here
+            self._start_undo(unit, order)
+            return
+        store.save_order(unit.connection, order)
+        self._changed(unit, order)
+
+    def resume(self, unit: Unit, parked: Parked) -> None:
+        """What it waited for is over: on with it, once per wait."""
+        order = self._locked(unit, parked.order_id)
+        if order.running or order.attempt != parked.attempt:
+            return
+        if order.state is OrderState.PENDING_CANCELLATION:
+            self._start_undo(unit, order)
+        else:
+            self._restart(unit, order)
+
+    def call_off(self, unit: Unit, account_id: AccountId, reason: str) -> None:
+        """Cancel what dunning ordered for this account and is not over: she has paid."""
+        for order_id in store.open_orders_of(unit.connection, account_id, "dunning"):
+            order = self._locked(unit, order_id)
+            suspends = any(item.target_status is ProductStatus.SUSPENDED for item in order.items)
+            if suspends and order.state not in TERMINAL:
+                self.cancel(unit, order_id, reason)
+
     def fall_out(
         self,
         unit: Unit,
@@ -476,6 +519,7 @@ class Orders:
         unit.start(FULFIL, f"order:{order.id}:{order.attempt}", str(order.id), str(order.attempt))
 
     def _restart(self, unit: Unit, order: Order) -> None:
+        store.unpark(unit.connection, order.id)
         order = replace(
             order,
             state=rules.move(order.state, OrderState.IN_PROGRESS),
@@ -488,6 +532,7 @@ class Orders:
         self._start(unit, order)
 
     def _start_undo(self, unit: Unit, order: Order) -> None:
+        store.unpark(unit.connection, order.id)
         if order.state is OrderState.PENDING:
             order = replace(order, state=OrderState.IN_PROGRESS)
         order = replace(
@@ -654,6 +699,10 @@ class Orders:
     def products_in_flight(self) -> Set[ProductId]:
         with self._runtime.snapshot("orders") as connection:
             return store.products_in_flight(connection)
+
+    def parked(self, *, after: int = 0, limit: int = 500) -> Sequence[Parked]:
+        with self._runtime.snapshot("orders") as connection:
+            return store.parked_orders(connection, after=after, limit=limit)
 
     def fallout(self) -> Sequence[FalloutView]:
         with self._runtime.snapshot("orders") as connection:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.orders import tables
-from turnup.bss.orders.model import CANCELLATION_STATES, TERMINAL, Item, Order, Product
+from turnup.bss.orders.model import CANCELLATION_STATES, TERMINAL, Item, Order, Parked, ParkedFor, Product
 from turnup.contracts.orders import (
     CancellationView,
     FalloutView,
@@ -586,3 +586,50 @@ def products_in_flight(connection: Connection) -> set[ProductId]:
         select(tables.item.c.product_id).where(tables.item.c.state.not_in(_terminal)).distinct()
     )
     return {ProductId(product_id) for product_id in found}
+
+
+# --- orders that wait for the brake or a freeze ----------------------------------------------------------
+
+
+def park(connection: Connection, parked: Parked) -> None:
+    values = {
+        "attempt": parked.attempt,
+        "why": parked.why.value,
+        "detail": parked.detail,
+        "since": parked.since,
+    }
+    statement = upsert(tables.parked).values(order_id=parked.order_id, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["order_id"], set_=values))
+
+
+def unpark(connection: Connection, order_id: OrderId) -> None:
+    connection.execute(delete(tables.parked).where(tables.parked.c.order_id == order_id))
+
+
+def parked_orders(connection: Connection, *, after: int, limit: int) -> list[Parked]:
+    """In the order in which they came to wait."""
+    rows = connection.execute(
+        select(tables.parked).where(tables.parked.c.n > after).order_by(tables.parked.c.n).limit(limit)
+    )
+    return [
+        Parked(
+            n=row.n,
+            order_id=OrderId(row.order_id),
+            attempt=row.attempt,
+            why=ParkedFor(row.why),
+            detail=row.detail,
+            since=row.since,
+        )
+        for row in rows
+    ]
+
+
+def open_orders_of(connection: Connection, account_id: AccountId, origin: str) -> list[OrderId]:
+    """Orders of this account and origin that are not over, the oldest first."""
+    table = tables.product_order
+    rows = connection.execute(
+        select(table.c.order_id)
+        .where(table.c.account_id == account_id, table.c.origin == origin, table.c.state.not_in(_terminal))
+        .order_by(table.c.created_at)
+    )
+    return [OrderId(row.order_id) for row in rows]

@@ -1,6 +1,7 @@
 """Tables of orders: orders with items, steps and tasks; products sold; the fall-out queue."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -118,6 +119,19 @@ product = Table(
     Column("revision", Integer, nullable=False),
     Index("product_account", "account_id"),
 )
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("order_id", ForeignKey(product_order.c.order_id), primary_key=True),
+    Column("n", BigInteger, Identity(always=True), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Index("parked_in_order", "n"),
+)
+"""Orders that wait, by themselves, for the brake (`why` brake) or for a freeze to be lifted (freeze)."""
 
 task = Table(
     "task",

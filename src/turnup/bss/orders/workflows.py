@@ -7,26 +7,35 @@ same way.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypedDict
 from uuid import UUID
 
 import structlog
 
 from turnup.bss.orders import rules
-from turnup.bss.orders.model import Item, Order
+from turnup.bss.orders.model import Item, Order, Parked, ParkedFor
 from turnup.bss.orders.service import FULFIL, UNDO, Orders
 from turnup.contracts import catalog, inventory, provisioning
 from turnup.contracts.inventory import Reservation, ReserveRequest, ResourceNeed
 from turnup.contracts.orders import ItemAction, OrderState, StepView
-from turnup.contracts.provisioning import Admission, Realisation, ServiceRequest, ServiceState
+from turnup.contracts.provisioning import (
+    Admission,
+    Cause,
+    HoldState,
+    Realisation,
+    ServiceRequest,
+    ServiceState,
+)
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
 from turnup.kernel.ids import OfferingId, OrderId, OrderItemId
 from turnup.runtime import metrics, telemetry
+from turnup.runtime.component import Runtime
 from turnup.runtime.durable import INTERRUPTS, Run, Workflow
 
 log = structlog.get_logger(__name__)
@@ -35,6 +44,7 @@ _LOGGED = ("order_id", "attempt")
 
 RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
 """Between attempts at a network that does not answer, before the order falls out."""
+_PARKED_PAGE = 200
 
 
 class Outcome(TypedDict):
@@ -48,6 +58,8 @@ class Outcome(TypedDict):
     detail: str
     transient: bool
     cancelled: bool
+    parked: str
+    """What it waits for by itself (model.ParkedFor); empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,9 @@ class Fulfilment:
 
     def design(self, run: Run, order: Order) -> Outcome:
         def body(unit: Unit) -> Outcome:
+            if not self._services.admit(unit, rules.wanted_changes(order), rules.cause_of(order)):
+                outcome = self._timed("design", lambda: "held by the brake: turnup brake list")
+                return {**outcome, "ok": False, "parked": ParkedFor.BRAKE.value}
             return self._timed("design", lambda: self._design_all(unit, order))
 
         return run.unit("provisioning", "design", body)
@@ -131,13 +146,15 @@ class Fulfilment:
         return ", ".join(generations) or "nothing to design"
 
     def _design_item(self, unit: Unit, order: Order, item: Item) -> int:
-        reason = order.reason or "ordered"
+        cause = rules.cause_of(order)
         if item.action is ItemAction.DELETE:
-            return self._services.set_admission(unit, item.service_id, Admission.NONE, reason)
+            return self._services.set_admission(unit, item.service_id, Admission.NONE, cause)
         if item.target_status is not None:
             admission = rules.admission_of(item.target_status)
-            return self._services.set_admission(unit, item.service_id, admission, reason)
-        return self._design(unit, order, item, item.offering_id, item.characteristics, self._held(item))
+            return self._services.set_admission(unit, item.service_id, admission, cause)
+        return self._design(
+            unit, order, item, item.offering_id, item.characteristics, self._held(item), cause
+        )
 
     def realise(self, run: Run, order: Order) -> Outcome:
         return self._until_done(run, "realise", order, check_cancel=True)
@@ -146,7 +163,8 @@ class Fulfilment:
         """Again and again while the network does not answer; each try is a step of its own."""
         for delay_s in (*RETRY_DELAYS_S, None):
             outcome = run.world(name, self._realise_all, name, order, check_cancel=check_cancel)
-            if outcome["ok"] or outcome["cancelled"] or not outcome["transient"] or delay_s is None:
+            over = outcome["ok"] or outcome["cancelled"] or outcome["parked"]
+            if over or not outcome["transient"] or delay_s is None:
                 break
             run.sleep(delay_s)
         return outcome
@@ -162,6 +180,7 @@ class Fulfilment:
             "detail": "",
             "transient": False,
             "cancelled": check_cancel and self.orders.loaded(order.id).cancel_requested,
+            "parked": "",
         }
         details = []
         for item in order.items if not outcome["cancelled"] else ():
@@ -177,6 +196,7 @@ class Fulfilment:
             outcome["device_ms"] += done.device_ms
             outcome["ok"] &= done.ok
             outcome["transient"] |= not done.ok and done.transient
+            outcome["parked"] = ParkedFor.FREEZE.value if done.frozen else outcome["parked"]
             details.append(_proof(done))
         outcome["detail"] = "; ".join(details)
         outcome["ms"] = (time.perf_counter() - started) * 1000
@@ -218,6 +238,8 @@ class Fulfilment:
         return "former resources held" if changed else "nothing to regain"
 
     def _undesign_all(self, unit: Unit, order: Order) -> str:
+        self._services.withdraw(unit, rules.request_key(order.id), order.reason or "order undone")
+        cause = rules.undo_cause(order)
         for item in order.items:
             if item.action is ItemAction.NO_CHANGE:
                 continue
@@ -225,11 +247,11 @@ class Fulfilment:
             if service is None or service.state is ServiceState.CEASED:
                 continue  # never designed, or past the point of no return: its addresses may be others' now
             if item.action is ItemAction.ADD:
-                self._services.set_admission(unit, item.service_id, Admission.NONE, "order undone")
+                self._services.set_admission(unit, item.service_id, Admission.NONE, cause)
                 continue
             before: Mapping[str, Any] = item.before or {}
             admission = rules.admission_of(before["status"])
-            self._services.set_admission(unit, item.service_id, admission, "order undone")
+            self._services.set_admission(unit, item.service_id, admission, cause)
             if item.action is ItemAction.MODIFY and item.target_status is None:
                 self._design(
                     unit,
@@ -238,6 +260,7 @@ class Fulfilment:
                     OfferingId(UUID(before["offering_id"])),
                     before["characteristics"],
                     self._held(item),
+                    cause,
                 )
         return "desired state as before"
 
@@ -261,6 +284,7 @@ class Fulfilment:
         offering_id: OfferingId,
         characteristics: Mapping[str, str],
         reservation: Reservation,
+        cause: Cause,
     ) -> int:
         return self._services.design(
             unit,
@@ -274,6 +298,7 @@ class Fulfilment:
                 characteristics=characteristics,
             ),
             reservation,
+            cause,
         )
 
     def _held(self, item: Item) -> Reservation:
@@ -302,6 +327,7 @@ class Fulfilment:
             "detail": detail,
             "transient": False,
             "cancelled": False,
+            "parked": "",
         }
 
 
@@ -389,6 +415,9 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
                 break
             done.append(_step_view(outcome, attempt))
             log.info("order_step", step=step.name, ok=outcome["ok"], ms=round(outcome["ms"], 3))
+            if outcome["parked"]:
+                _park(run, order, attempt, outcome, done)
+                return
             if not outcome["ok"]:
                 _fall_out(run, order, attempt, step.name, outcome["detail"], done)
                 return
@@ -414,10 +443,18 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
                 _fall_out(run, order, attempt, "undo", _reason(error), done)
                 return
             done.extend(_step_view(outcome, attempt) for outcome in outcomes)
+            if outcomes[-1]["parked"]:
+                _park(run, order, attempt, outcomes[-1], done)
+                return
             if not all(outcome["ok"] for outcome in outcomes):
                 _fall_out(run, order, attempt, "undo", outcomes[-1]["detail"], done)
                 return
         run.unit("orders", "undone", orders.undone, order.id, attempt, done, fulfilment.ceased(order))
+
+    def _park(run: Run, order: Order, attempt: int, outcome: Outcome, done: Sequence[StepView]) -> None:
+        log.warning("order_parked", step=outcome["name"], waits_for=outcome["parked"])
+        why = ParkedFor(outcome["parked"])
+        run.unit("orders", "park", orders.park, order.id, attempt, why, outcome["detail"], done)
 
     def _fall_out(
         run: Run, order: Order, attempt: int, step: str, reason: str, done: Sequence[StepView]
@@ -429,6 +466,47 @@ def workflows(fulfilment: Fulfilment) -> Sequence[Workflow]:
         Workflow(name=FULFIL, function=fulfil, queue="orders", logged=_LOGGED),
         Workflow(name=UNDO, function=undo, queue="orders", logged=_LOGGED),
     ]
+
+
+class Resumption:
+    """Lets orders go on that waited for the brake or a freeze and need not wait any more. It asks how things
+    are instead of trusting to hear of it: an order that came to wait too late is seen too. Takes a page of
+    orders at a time, in their order."""
+
+    def __init__(self, orders: Orders, services: provisioning.Reads, realiser: provisioning.Realise) -> None:
+        self._orders = orders
+        self._services = services
+        self._realiser = realiser
+        self._after = 0
+
+    def resume(self, runtime: Runtime) -> int:
+        """Called by the clock; returns how many went on or were cancelled."""
+        page = self._orders.parked(after=self._after, limit=_PARKED_PAGE)
+        self._after = page[-1].n if len(page) == _PARKED_PAGE else 0
+        held = {hold.cause.key for hold in self._services.holds()} if page else set()
+        moved = 0
+        for parked in page:
+            act = self._next(parked, held)
+            if act is not None:
+                moved += 1
+                with runtime.unit("orders", "clock") as unit:
+                    act(unit)
+        return moved
+
+    def _next(self, parked: Parked, held: Set[str]) -> Callable[[Unit], None] | None:
+        if parked.why is ParkedFor.FREEZE:
+            order = self._orders.loaded(parked.order_id)
+            if self._realiser.frozen([item.service_id for item in order.items]):
+                return None
+            return partial(self._orders.resume, parked=parked)
+        key = rules.request_key(parked.order_id)
+        hold = None if key in held else self._services.hold_of(key)
+        if key in held or (hold is not None and hold.state is HoldState.HELD):
+            return None
+        if hold is None or hold.state is HoldState.RELEASED:
+            return partial(self._orders.resume, parked=parked)
+        reason = f"{hold.state.value} by {hold.decided_by}: {hold.decision_reason}"
+        return partial(self._orders.cancel, order_id=parked.order_id, reason=reason)
 
 
 def _reason(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 Safe is what only restores a decision that was taken already, by orders and provisioning alike:
 
-* what is missing or differs on an element is applied again when the service is sold as it is desired. That
-  includes walling again what stands open, if the suspension was ordered *and* is desired *and* was verified
-  once: nothing is suspended that is not suspended. It includes opening what the element walls by itself.
+* what is missing or differs on an element is applied again when the service is sold, and desired, open. That
+  includes opening what the element walls by itself. A repair never suspends or ceases, not even again: what
+  keeps a subscriber out is applied by a person.
 * where orders and provisioning disagree about suspended or open, a person decides: whoever is right, the
   repair would cut off or give away.
 * a fragment nobody sold is never removed by itself: it may be the only trace of a customer we lost.
@@ -188,16 +188,18 @@ def judge_element(situation: Situation, held: Held) -> Verdict | None:
         return None
     kind, explanation, sign_of = make
     agreed = (situation.sold is SoldAs.ACTIVE) == (situation.desired is DesiredAs.FULL)
-    safe = agreed and not situation.observed
-    remedy = "" if safe else _WHY_NOT[situation.observed]
+    safe = agreed and not situation.observed and situation.desired is DesiredAs.FULL
+    remedy = "" if safe else _why_not(situation, agreed=agreed)
     repair = Repair.APPLY if safe else Repair.PERSON
     return Verdict(kind, "network", repair, safe, sign_of(situation), explanation, remedy)
 
 
-_WHY_NOT = {
-    True: "the service is only observed: take it over, then apply it",
-    False: "settle first whether it is suspended, then apply it",
-}
+def _why_not(s: Situation, *, agreed: bool) -> str:
+    if s.observed:
+        return "the service is only observed: take it over, then apply it"
+    if not agreed:
+        return "settle first whether it is suspended, then apply it"
+    return "a repair would keep the subscriber out: a person applies it"
 
 
 def _undelivered(s: Situation) -> int:

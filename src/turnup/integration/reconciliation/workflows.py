@@ -122,6 +122,11 @@ class Reconciler:
         """One realisation mends a service on all its elements."""
 
         def one(service_id: UUID) -> None:
+            with self._runtime.unit("provisioning", _ACTOR) as unit:
+                admitted = self._services.admit_repair(unit, ServiceId(service_id))
+            if not admitted:
+                log.warning("repair_not_admitted", service_id=str(service_id))
+                return
             try:
                 done = self._realiser.realise(ServiceId(service_id), deadline_s=_REPAIR_DEADLINE_S)
                 if done.ok:

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from turnup.contracts import inventory
 from turnup.contracts.configuration import ElementDriver
 from turnup.oss.configuration import tables
+from turnup.oss.configuration.routes import routers
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import ApplyPath
+from turnup.runtime import metrics
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 from turnup.runtime.secrets import SecretBox
 
 SCHEMA = Schema(name="configuration", metadata=tables.metadata)
 _BACKUP_EVERY_S = 60.0
+_COUNT_EVERY_S = 60.0
 
 
 def build(
@@ -23,11 +26,18 @@ def build(
     def backup() -> None:
         path.backup_changed()
 
+    def count_freezes() -> None:
+        metrics.freezes.set(len(service.freezes()))
+
     component = Component(
         name="configuration",
         service=service,
         schema=SCHEMA,
         worker_gone=service.worker_gone,
-        ticks=[Tick(name="configuration.backup", every_s=_BACKUP_EVERY_S, run=backup)],
+        routers=routers(service, path, runtime),
+        ticks=[
+            Tick(name="configuration.backup", every_s=_BACKUP_EVERY_S, run=backup),
+            Tick(name="configuration.freezes", every_s=_COUNT_EVERY_S, run=count_freezes),
+        ],
     )
     return component, path

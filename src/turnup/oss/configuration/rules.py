@@ -4,9 +4,11 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from turnup.contracts.configuration import Change, Difference, Fragment
+from turnup.contracts.configuration import Change, Difference, Fragment, FreezeScope
+from turnup.contracts.inventory import ElementView
+from turnup.kernel.errors import InvalidInput, NotAllowed
 from turnup.kernel.ids import ServiceId
-from turnup.oss.configuration.model import Intent
+from turnup.oss.configuration.model import Freeze, Intent
 
 SECRET_ATTRIBUTES = frozenset({"secret"})
 _MASK = "********"
@@ -79,3 +81,28 @@ def text_diff(old: str, new: str, old_name: str, new_name: str) -> str:
     return "".join(
         difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), old_name, new_name)
     )
+
+
+_PERSONS = frozenset({"user", "token", "cli"})
+
+
+def covers(freeze: Freeze, element: ElementView) -> bool:
+    """Whether this freeze forbids writing to the element."""
+    if freeze.lifted_at is not None:
+        return False
+    if freeze.scope is FreezeScope.ALL:
+        return True
+    return freeze.target_id == (element.id if freeze.scope is FreezeScope.ELEMENT else element.site_id)
+
+
+def require_person(actor: str, reason: str) -> None:
+    """A freeze and its lifting have a name and a reason. Raises NotAllowed, InvalidInput."""
+    kind, _, name = actor.partition(":")
+    if kind not in _PERSONS or not name:
+        raise NotAllowed(
+            f"{actor!r} can neither freeze nor lift",
+            field="actor",
+            remedy="a named person does it, by her token or shell",
+        )
+    if not reason.strip():
+        raise InvalidInput("a reason is missing", field="reason", remedy="say why, for those who come later")

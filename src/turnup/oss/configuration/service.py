@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from uuid import UUID
 
 from turnup.contracts import inventory
 from turnup.contracts.configuration import (
@@ -13,13 +14,18 @@ from turnup.contracts.configuration import (
     Difference,
     ElementDriver,
     Fragment,
+    FreezeLifted,
+    FreezeScope,
+    FreezeView,
+    Frozen,
+    NetworkFrozen,
 )
 from turnup.contracts.inventory import ElementView
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import InvalidInput, NotFound
-from turnup.kernel.ids import ElementId, ServiceId
+from turnup.kernel.ids import ElementId, FreezeId, ServiceId, new_id
 from turnup.oss.configuration import rules, store
-from turnup.oss.configuration.model import Backup, Intent, Lease
+from turnup.oss.configuration.model import Backup, Freeze, Intent, Lease
 from turnup.runtime.component import Runtime
 from turnup.runtime.secrets import SecretBox, key_id_of, rewrap_text, unseal_text
 
@@ -76,7 +82,84 @@ class Configuration:
             unit.audit("configuration.resealed", "secrets", after=resealed)
         return resealed
 
+    def freeze(self, unit: Unit, scope: FreezeScope, code: str | None, reason: str) -> FreezeId:
+        rules.require_person(unit.actor, reason)
+        wanted = Freeze(
+            id=FreezeId(new_id()),
+            scope=scope,
+            target_id=self._target(scope, code),
+            code=None if scope is FreezeScope.ALL else code,
+            reason=reason,
+            frozen_by=unit.actor,
+            frozen_at=unit.now,
+        )
+        if not store.add_freeze(unit.connection, wanted):
+            present = store.freezes(unit.connection, active_only=True)
+            return next(f.id for f in present if (f.scope, f.target_id) == (scope, wanted.target_id))
+        unit.audit("configuration.frozen", wanted.id, after={"scope": scope.value, "code": wanted.code})
+        unit.emit(
+            NetworkFrozen(
+                freeze_id=wanted.id,
+                scope=scope,
+                code=wanted.code,
+                reason=reason,
+                by=unit.actor,
+                at=unit.now,
+            )
+        )
+        return wanted.id
+
+    def _target(self, scope: FreezeScope, code: str | None) -> UUID | None:
+        if scope is FreezeScope.ALL:
+            return None
+        if scope is FreezeScope.ELEMENT:
+            element = self._network.element_by_code(code or "")
+            if element is None:
+                raise NotFound(
+                    f"no element {code!r}", field="code", remedy="list them: turnup config elements"
+                )
+            return element.id
+        sites = {site.code: site.id for site in self._network.sites()}
+        if code not in sites:
+            raise NotFound(f"no site {code!r}", field="code", remedy=f"known: {', '.join(sorted(sites))}")
+        return sites[code]
+
+    def lift(self, unit: Unit, freeze_id: FreezeId, reason: str) -> None:
+        rules.require_person(unit.actor, reason)
+        present = store.load_freeze(unit.connection, freeze_id)
+        if present is None:
+            raise NotFound(f"no freeze {freeze_id}", field="freeze", remedy="list them: turnup freeze list")
+        if present.lifted_at is not None:
+            return
+        store.lift_freeze(unit.connection, freeze_id, unit.actor, unit.now, reason)
+        unit.audit("configuration.freeze_lifted", freeze_id, before=present.reason, after=reason)
+        unit.emit(FreezeLifted(freeze_id=freeze_id, reason=reason, by=unit.actor, at=unit.now))
+
     # --- reads --------------------------------------------------------------------------------------------
+
+    def freezes(self, *, active_only: bool = True) -> Sequence[FreezeView]:
+        with self._runtime.snapshot("configuration") as connection:
+            return [freeze.view() for freeze in store.freezes(connection, active_only=active_only)]
+
+    def frozen_by(self, element_id: ElementId) -> FreezeView | None:
+        active = self._active_freezes()
+        if not active:
+            return None
+        element = self.element(element_id)
+        return next((freeze.view() for freeze in active if rules.covers(freeze, element)), None)
+
+    def any_frozen(self, element_ids: Sequence[ElementId]) -> bool:
+        active = self._active_freezes()
+        elements = [self.element(element_id) for element_id in element_ids] if active else []
+        return any(rules.covers(freeze, element) for freeze in active for element in elements)
+
+    def everything_frozen(self) -> FreezeView | None:
+        active = self._active_freezes()
+        return next((freeze.view() for freeze in active if freeze.scope is FreezeScope.ALL), None)
+
+    def _active_freezes(self) -> Sequence[Freeze]:
+        with self._runtime.snapshot("configuration") as connection:
+            return store.freezes(connection, active_only=True)
 
     def intended(self, element_id: ElementId) -> Mapping[ServiceId, Fragment]:
         return {
@@ -126,6 +209,29 @@ class Configuration:
         return rules.text_diff(texts[0], texts[1], f"revision {old}", f"revision {new}")
 
     # --- for the apply path -------------------------------------------------------------------------------
+
+    def refuse_frozen(self, element: ElementView) -> None:
+        """Asked by whoever holds the element's lease, just before writing. A freeze that comes later waits
+        for that lease (`leases_under`), so that no write starts once it is settled. Raises Frozen."""
+        for freeze in self._active_freezes():
+            if rules.covers(freeze, element):
+                what = f"{freeze.scope.value} {freeze.code}" if freeze.code else "everything"
+                raise Frozen(
+                    f"{element.code} is frozen: {what} by {freeze.frozen_by}, {freeze.reason}",
+                    field="element",
+                    remedy=f"it goes on by itself after: turnup freeze lift {freeze.id}",
+                )
+
+    def leases_under(self, freeze_id: FreezeId) -> Mapping[ElementId, int]:
+        """What this freeze covers and is being written now: element -> token of its lease."""
+        with self._runtime.snapshot("configuration") as connection:
+            found = [f for f in store.freezes(connection, active_only=True) if f.id == freeze_id]
+            held = store.leases_held(connection)
+        return {
+            element_id: token
+            for element_id, token in held.items()
+            if any(rules.covers(freeze, self.element(element_id)) for freeze in found)
+        }
 
     def element(self, element_id: ElementId) -> ElementView:
         element = self._network.element(element_id)

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from turnup.contracts.configuration import BackupView, Fragment
-from turnup.kernel.ids import ElementId, ServiceId
+from turnup.contracts.configuration import BackupView, Fragment, FreezeScope
+from turnup.kernel.ids import ElementId, FreezeId, ServiceId
 from turnup.oss.configuration import tables
-from turnup.oss.configuration.model import Backup, Intent, Lease
+from turnup.oss.configuration.model import Backup, Freeze, Intent, Lease
 
 
 def save_intent(connection: Connection, element_id: ElementId, service_id: ServiceId, intent: Intent) -> bool:
@@ -234,3 +234,72 @@ def reseal_attribute(
     """False where the intent has changed in the meantime."""
     where = {"element_id": element_id, "service_id": service_id, "name": name, "old": old, "new": new}
     return bool(connection.execute(_RESEAL, where).rowcount)
+
+
+# --- freezes ---------------------------------------------------------------------------------------------
+
+
+def add_freeze(connection: Connection, freeze: Freeze) -> bool:
+    """False if this is frozen already."""
+    statement = insert(tables.freeze).values(
+        freeze_id=freeze.id,
+        scope=freeze.scope.value,
+        target_id=freeze.target_id,
+        code=freeze.code,
+        reason=freeze.reason,
+        frozen_by=freeze.frozen_by,
+        frozen_at=freeze.frozen_at,
+    )
+    added = connection.execute(
+        statement.on_conflict_do_nothing(), execution_options={"preserve_rowcount": True}
+    )
+    return bool(added.rowcount)
+
+
+def freezes(connection: Connection, *, active_only: bool) -> list[Freeze]:
+    """The oldest first."""
+    statement = select(tables.freeze).order_by(tables.freeze.c.frozen_at, tables.freeze.c.freeze_id)
+    if active_only:
+        statement = statement.where(tables.freeze.c.lifted_at.is_(None))
+    return [_freeze(row) for row in connection.execute(statement)]
+
+
+def load_freeze(connection: Connection, freeze_id: FreezeId) -> Freeze | None:
+    row = connection.execute(
+        select(tables.freeze).where(tables.freeze.c.freeze_id == freeze_id).with_for_update()
+    ).first()
+    return None if row is None else _freeze(row)
+
+
+def lift_freeze(connection: Connection, freeze_id: FreezeId, by: str, at: datetime, reason: str) -> None:
+    connection.execute(
+        update(tables.freeze)
+        .where(tables.freeze.c.freeze_id == freeze_id, tables.freeze.c.lifted_at.is_(None))
+        .values(lifted_by=by, lifted_at=at, lift_reason=reason)
+    )
+
+
+def leases_held(connection: Connection) -> dict[ElementId, int]:
+    """Who is being configured now: element -> the lease's token."""
+    state = tables.element_state.c
+    rows = connection.execute(
+        select(state.element_id, state.token).where(
+            state.holder.is_not(None), state.expires_at > func.clock_timestamp()
+        )
+    )
+    return {ElementId(row.element_id): row.token for row in rows}
+
+
+def _freeze(row: Any) -> Freeze:
+    return Freeze(
+        id=FreezeId(row.freeze_id),
+        scope=FreezeScope(row.scope),
+        target_id=row.target_id,
+        code=row.code,
+        reason=row.reason,
+        frozen_by=row.frozen_by,
+        frozen_at=row.frozen_at,
+        lifted_by=row.lifted_by,
+        lifted_at=row.lifted_at,
+        lift_reason=row.lift_reason,
+    )

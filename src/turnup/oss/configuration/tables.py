@@ -1,4 +1,4 @@
-"""Tables of configuration: intents, element state (lease, last change), sealed credentials, backups."""
+"""Tables of configuration: intents, element state (lease, last change), credentials, backups, freezes."""
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -60,3 +61,26 @@ backup = Table(
     Column("text", Text, nullable=False),
     PrimaryKeyConstraint("element_id", "revision"),
 )
+
+freeze = Table(
+    "freeze",
+    metadata,
+    Column("freeze_id", UUID(as_uuid=True), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("target_id", UUID(as_uuid=True)),
+    Column("code", Text),
+    Column("reason", Text, nullable=False),
+    Column("frozen_by", Text, nullable=False),
+    Column("frozen_at", DateTime(timezone=True), nullable=False),
+    Column("lifted_by", Text),
+    Column("lifted_at", DateTime(timezone=True)),
+    Column("lift_reason", Text),
+    Index(
+        "freeze_active",
+        "scope",
+        text("coalesce(target_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
+        unique=True,
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
+)
+"""`target_id`: the element's or the site's id; NULL with scope `all`."""

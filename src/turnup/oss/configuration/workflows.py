@@ -8,16 +8,24 @@ dead holder blocks nobody, and the generation in every fragment keeps a late one
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
-from turnup.contracts.configuration import ApplyOutcome, BackupView, Change, Credentials, StaleGeneration
+from turnup.contracts.configuration import (
+    ApplyOutcome,
+    BackupView,
+    Change,
+    Credentials,
+    Frozen,
+    StaleGeneration,
+)
 from turnup.contracts.inventory import ElementView
 from turnup.kernel.errors import NotFound, TurnupError, Unavailable
-from turnup.kernel.ids import ElementId, ServiceId, new_id
+from turnup.kernel.ids import ElementId, FreezeId, ServiceId, new_id
 from turnup.oss.configuration import rules
 from turnup.oss.configuration.model import Lease
 from turnup.oss.configuration.service import Configuration
@@ -29,6 +37,8 @@ log = structlog.get_logger(__name__)
 _LEASE_MARGIN_S = 10.0
 _LEASE_POLL_S = 0.02
 _TOGETHER_MAX = 32
+SETTLE_S = 30.0
+"""So long a freeze waits for what is being written; a lease ends by then."""
 
 
 @dataclass(slots=True)
@@ -123,7 +133,11 @@ class ApplyPath:
     ) -> dict[ServiceId, ApplyOutcome]:
         started = time.perf_counter()
         outcomes = self._attempt(element, services, deadline_s, started)
-        failed = [s for s, outcome in outcomes.items() if outcome.error and not outcome.transient]
+        failed = [
+            s
+            for s, outcome in outcomes.items()
+            if outcome.error and not (outcome.transient or outcome.frozen)
+        ]
         if len(services) > 1 and failed:  # one bad service must not fail those that came along with it
             for service in services:
                 outcomes |= self._attempt(element, [service], deadline_s, time.perf_counter())
@@ -151,6 +165,7 @@ class ApplyPath:
                     actual = driver.read(element, credentials, services, deadline_s=deadline_s)
                 changes = rules.changes(intents, rules.differences(intents, actual))
             if changes:
+                self._configuration.refuse_frozen(element)
                 faultpoint.reach(f"element.{element.role}.before_apply")
                 with watch, telemetry.span("element.apply", element=element.code, changes=len(changes)):
                     commands = driver.apply(element, credentials, changes, deadline_s=deadline_s)
@@ -164,6 +179,7 @@ class ApplyPath:
                 services,
                 error.message,
                 transient=isinstance(error, Unavailable),
+                frozen=isinstance(error, Frozen),
                 device_ms=watch.ms,
             )
         left = {difference.service_id: difference for difference in rules.differences(intents, actual)}
@@ -191,6 +207,7 @@ class ApplyPath:
         reason: str,
         *,
         transient: bool,
+        frozen: bool = False,
         device_ms: float = 0.0,
     ) -> dict[ServiceId, ApplyOutcome]:
         return {
@@ -203,9 +220,34 @@ class ApplyPath:
                 total_ms=device_ms,
                 error=reason,
                 transient=transient,
+                frozen=frozen,
             )
             for service in services
         }
+
+    # --- freezes ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, element_id: ElementId, *, deadline_s: float) -> Iterator[None]:
+        refuse_in_transaction("configuration.writing")
+        element = self._configuration.element(element_id)
+        lease = self._take_lease(element, deadline_s)
+        try:
+            self._configuration.refuse_frozen(element)
+            yield
+        finally:
+            self._configuration.give_lease_back(lease, changed=False)
+
+    def settle(self, freeze_id: FreezeId, *, deadline_s: float) -> Sequence[str]:
+        """Leases taken after the freeze see it; those before may have looked too early: wait for these."""
+        refuse_in_transaction("configuration.settle")
+        until = time.monotonic() + deadline_s
+        before = self._configuration.leases_under(freeze_id)
+        while before and time.monotonic() < until:
+            time.sleep(_LEASE_POLL_S)
+            now = self._configuration.leases_under(freeze_id)
+            before = {element: token for element, token in before.items() if now.get(element) == token}
+        return sorted(self._configuration.element(element_id).code for element_id in before)
 
     # --- backups ------------------------------------------------------------------------------------------
 
@@ -242,6 +284,7 @@ class ApplyPath:
         lease = self._take_lease(element, 15.0)
         watch = _Stopwatch()
         try:
+            self._configuration.refuse_frozen(element)
             with watch:
                 driver.restore(element, credentials, text, deadline_s=30.0)
                 now = driver.running_config(element, credentials, deadline_s=30.0)

@@ -1,4 +1,4 @@
-"""Nouns of provisioning: a service as it is designed, and what is known of it."""
+"""Nouns of provisioning: a service as it is designed, what is known of it; a change that the brake holds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,17 @@ from datetime import datetime
 
 from turnup.contracts.catalog import ServiceSpec
 from turnup.contracts.inventory import role_of
-from turnup.contracts.provisioning import Admission, Management, ServiceFacts, ServiceState, ServiceView
-from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
+from turnup.contracts.provisioning import (
+    Admission,
+    Cause,
+    HoldState,
+    HoldView,
+    Management,
+    ServiceFacts,
+    ServiceState,
+    ServiceView,
+)
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, HoldId, ProductId, ServiceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +74,36 @@ class Service:
             return {}
         roles = {rfs.element_role for rfs in self.spec.rfs}
         return {key: element for key, element in self.elements.items() if role_of(key) in roles}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An automatic change that waits, or waited, for a person. `facts`: what it takes to go on."""
+
+    id: HoldId
+    n: int = 0
+    cause: Cause
+    actor: str
+    what: str
+    service_ids: tuple[ServiceId, ...]
+    facts: Mapping[str, str]
+    held_at: datetime
+    state: HoldState = HoldState.HELD
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    decision_reason: str | None = None
+
+    def view(self) -> HoldView:
+        return HoldView(
+            id=self.id,
+            n=self.n,
+            cause=self.cause,
+            actor=self.actor,
+            what=self.what,
+            service_ids=self.service_ids,
+            held_at=self.held_at,
+            state=self.state,
+            decided_by=self.decided_by,
+            decided_at=self.decided_at,
+            decision_reason=self.decision_reason,
+        )

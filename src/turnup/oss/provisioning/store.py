@@ -3,15 +3,25 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.contracts.catalog import ServiceSpec
-from turnup.contracts.provisioning import Admission, Management, ServiceFacts, ServiceState
-from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId
+from turnup.contracts.provisioning import (
+    Admission,
+    Cause,
+    CauseKind,
+    HoldState,
+    Management,
+    ServiceFacts,
+    ServiceState,
+)
+from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, HoldId, ProductId, ServiceId
 from turnup.oss.provisioning import tables
-from turnup.oss.provisioning.model import Service
+from turnup.oss.provisioning.model import Hold, Service
 
 _spec = TypeAdapter(ServiceSpec)
 _elements = TypeAdapter(dict[str, ElementId])
@@ -137,3 +147,174 @@ def reseal_secret(connection: Connection, service_id: ServiceId, old: str, new: 
         .values(secret_sealed=new)
     )
     return bool(done.rowcount)
+
+
+# --- the brake -------------------------------------------------------------------------------------------
+
+_SCOPE = "all"
+
+
+def lock_brake(connection: Connection) -> datetime | None:
+    """Wait for every other automatic change to be decided; returns when the last one counted."""
+    connection.execute(
+        upsert(tables.brake).values(scope=_SCOPE).on_conflict_do_nothing(index_elements=["scope"])
+    )
+    row = connection.execute(
+        select(tables.brake.c.latest_at).where(tables.brake.c.scope == _SCOPE).with_for_update()
+    ).one()
+    latest: datetime | None = row.latest_at
+    return latest
+
+
+def passed(connection: Connection, request: str) -> set[ServiceId]:
+    rows = connection.execute(
+        select(tables.brake_pass.c.service_id).where(tables.brake_pass.c.request == request)
+    )
+    return {ServiceId(row.service_id) for row in rows}
+
+
+def used_since(connection: Connection, start: datetime) -> int:
+    """Changes that counted after `start`, the clock's wanderings into the future included."""
+    table = tables.brake_pass
+    return (
+        connection.scalar(
+            select(func.count()).select_from(table).where(table.c.at > start, ~table.c.released)
+        )
+        or 0
+    )
+
+
+def add_passes(
+    connection: Connection, request: str, services: Sequence[ServiceId], at: datetime, *, released: bool
+) -> None:
+    rows = [{"request": request, "service_id": s, "at": at, "released": released} for s in services]
+    if not rows:
+        return
+    connection.execute(upsert(tables.brake_pass).on_conflict_do_nothing(), rows)
+    if not released:
+        connection.execute(update(tables.brake).where(tables.brake.c.scope == _SCOPE).values(latest_at=at))
+
+
+def forget_passes(connection: Connection, before: datetime) -> None:
+    connection.execute(delete(tables.brake_pass).where(tables.brake_pass.c.at < before))
+
+
+def count_services(connection: Connection) -> int:
+    """Services that are on the network, or were meant to be."""
+    over = [ServiceState.CEASED.value, ServiceState.RESERVED.value]
+    table = tables.service
+    return connection.scalar(select(func.count()).select_from(table).where(table.c.state.not_in(over))) or 0
+
+
+def add_hold(connection: Connection, hold: Hold) -> None:
+    connection.execute(
+        insert(tables.brake_hold).values(
+            hold_id=hold.id,
+            request=hold.cause.key,
+            kind=hold.cause.kind.value,
+            cause=hold.cause.text,
+            actor=hold.actor,
+            what=hold.what,
+            services=[str(service_id) for service_id in hold.service_ids],
+            facts=dict(hold.facts),
+            held_at=hold.held_at,
+            state=HoldState.HELD.value,
+        )
+    )
+
+
+def hold_by_request(connection: Connection, request: str) -> Hold | None:
+    table = tables.brake_hold
+    row = connection.execute(select(table).where(table.c.request == request)).first()
+    return None if row is None else _hold(row)
+
+
+def hold(connection: Connection, hold_id: HoldId) -> Hold | None:
+    table = tables.brake_hold
+    row = connection.execute(select(table).where(table.c.hold_id == hold_id)).first()
+    return None if row is None else _hold(row)
+
+
+def latest_hold(connection: Connection, request_start: str) -> Hold | None:
+    """The last one whose request starts so."""
+    table = tables.brake_hold
+    row = connection.execute(
+        select(table)
+        .where(table.c.request.startswith(request_start, autoescape=True))
+        .order_by(table.c.n.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _hold(row)
+
+
+def waiting_holds(connection: Connection, hold_ids: Sequence[HoldId] | None = None) -> list[Hold]:
+    """Undecided, in their order; of these ids or all."""
+    table = tables.brake_hold
+    statement = select(table).where(table.c.state == HoldState.HELD.value).order_by(table.c.n)
+    if hold_ids is not None:
+        statement = statement.where(table.c.hold_id.in_(hold_ids))
+    return [_hold(row) for row in connection.execute(statement.with_for_update())]
+
+
+def holds(connection: Connection, *, open_only: bool, limit: int = 10_000) -> list[Hold]:
+    table = tables.brake_hold
+    statement = select(table).order_by(table.c.n)
+    if open_only:
+        statement = statement.where(table.c.state == HoldState.HELD.value)
+    return [_hold(row) for row in connection.execute(statement.limit(limit))]
+
+
+def count_waiting(connection: Connection) -> int:
+    table = tables.brake_hold
+    found = select(func.count()).select_from(table).where(table.c.state == HoldState.HELD.value)
+    return connection.scalar(found) or 0
+
+
+def decide_hold(
+    connection: Connection, hold_id: HoldId, state: HoldState, by: str, at: datetime, reason: str
+) -> None:
+    connection.execute(
+        update(tables.brake_hold)
+        .where(tables.brake_hold.c.hold_id == hold_id)
+        .values(state=state.value, decided_by=by, decided_at=at, decision_reason=reason)
+    )
+
+
+def _hold(row: Any) -> Hold:
+    return Hold(
+        id=HoldId(row.hold_id),
+        n=row.n,
+        cause=Cause(CauseKind(row.kind), row.request, row.cause),
+        actor=row.actor,
+        what=row.what,
+        service_ids=tuple(ServiceId(UUID(each)) for each in row.services),
+        facts=row.facts,
+        held_at=row.held_at,
+        state=HoldState(row.state),
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+        decision_reason=row.decision_reason,
+    )
+
+
+# --- waiting for a freeze to be lifted -------------------------------------------------------------------
+
+
+def add_waiting(connection: Connection, service_id: ServiceId, now: datetime) -> None:
+    statement = upsert(tables.waiting).values(service_id=service_id, since=now)
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def waiting(connection: Connection, limit: int) -> list[ServiceId]:
+    rows = connection.execute(
+        select(tables.waiting.c.service_id)
+        .order_by(tables.waiting.c.since, tables.waiting.c.service_id)
+        .limit(limit)
+    )
+    return [ServiceId(row.service_id) for row in rows]
+
+
+def remove_waiting(connection: Connection, service_id: ServiceId) -> bool:
+    """True for the one who removed it."""
+    table = tables.waiting
+    return bool(connection.execute(delete(table).where(table.c.service_id == service_id)).rowcount)

@@ -7,12 +7,12 @@ is the fencing token all the way down to the element.
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from turnup.contracts import configuration, inventory
-from turnup.contracts.configuration import ApplyOutcome
-from turnup.contracts.provisioning import AaaGateway, Management, Realisation
+from turnup.contracts.configuration import ApplyOutcome, Frozen
+from turnup.contracts.provisioning import AaaGateway, LiveSession, Management, Realisation
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import ElementId, ServiceId
@@ -26,6 +26,7 @@ from turnup.runtime.durable import Run, Workflow
 DEADLINE_S = 15.0
 _RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
 _ACTOR = "workflow:provisioning"
+_LIFTED_AT_ONCE = 200
 
 
 class NetworkRealiser:
@@ -40,7 +41,9 @@ class NetworkRealiser:
         path: configuration.Apply,
         network: inventory.Reads,
         aaa: AaaGateway,
+        freezes: configuration.Freezes,
     ) -> None:
+        self._freezes = freezes
         self._runtime = runtime
         self._provisioning = provisioning
         self._intents = intents
@@ -67,14 +70,22 @@ class NetworkRealiser:
             faultpoint.reach("provisioning.intended")
             outcomes = self._apply(service, element_ids, deadline_s)
             faultpoint.reach("provisioning.applied")
-            session_error, speeds, session_ms = self._update_session(service, outcomes, deadline_s)
-            realisation = self._summary(service, outcomes, session_error, session_ms, started)
-            realisation = replace(realisation, speeds_kbps=speeds)
+            session = self._update_session(service, outcomes, deadline_s)
+            realisation = self._summary(service, outcomes, session, started)
             if realisation.ok:
                 with self._runtime.unit("provisioning", _ACTOR) as unit:
                     self._provisioning.record_realised(unit, realisation)
         total_ms = (time.perf_counter() - started) * 1000
         return replace(realisation, turnup_ms=max(0.0, total_ms - realisation.device_ms))
+
+    def frozen(self, service_ids: Sequence[ServiceId]) -> bool:
+        """Whether an element that one of these services concerns is frozen."""
+        if not self._freezes.freezes():
+            return False
+        services = self._provisioning.all_designed(service_ids)
+        concerned = {element for service in services for element in service.elements.values()}
+        concerned |= {element for one in service_ids for element in self._intended.concerned(one)}
+        return self._freezes.any_frozen(sorted(concerned))
 
     def adopt_intents(self, unit: Unit, service_id: ServiceId) -> None:
         """What an adopted service has on the network is intended from now on; nothing is sent."""
@@ -83,6 +94,9 @@ class NetworkRealiser:
             raise NotFound(f"no service {service_id}", field="service_id")
         for element_id, fragment in rules.fragments_by_element(service).items():
             self._intents.intend(unit, element_id, fragment)
+
+    def wait_for_lift(self, unit: Unit, service_id: str) -> None:
+        self._provisioning.wait_for_lift(unit, ServiceId(UUID(service_id)))
 
     def _intend(self, service: Service) -> list[ElementId]:
         """Tell configuration what each element should hold; returns every element concerned, the ones that
@@ -109,29 +123,39 @@ class NetworkRealiser:
 
     def _update_session(
         self, service: Service, outcomes: Sequence[ApplyOutcome], deadline_s: float
-    ) -> tuple[str | None, tuple[int, int] | None, float]:
+    ) -> "_SessionDone":
         """A live session keeps its old rates until told: CoA, or Disconnect where the NAS needs it; then ask
-        the NAS. Returns (error, speeds read back, milliseconds waited)."""
+        the NAS."""
         if service.generation == 1 or not all(outcome.verified for outcome in outcomes):
-            return None, None, 0.0
+            return _SessionDone()
         bng = service.elements.get("bng")
         element = self._network.element(bng) if bng else None
         if element is None:
-            return None, None, 0.0
+            return _SessionDone()
         started = time.perf_counter()
+        done = _SessionDone()
         try:
-            speeds = self._align_session(service, element.code, deadline_s)
-        except Unavailable as error:
-            return str(error), None, (time.perf_counter() - started) * 1000
-        return None, speeds, (time.perf_counter() - started) * 1000
+            done.speeds = self._align_session(service, element, deadline_s)
+        except (Frozen, Unavailable) as error:
+            done.error, done.frozen = str(error), isinstance(error, Frozen)
+        done.ms = (time.perf_counter() - started) * 1000
+        return done
 
-    def _align_session(self, service: Service, nas: str, deadline_s: float) -> tuple[int, int] | None:
-        live = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
+    def _align_session(
+        self, service: Service, element: inventory.ElementView, deadline_s: float
+    ) -> tuple[int, int] | None:
+        live = self._aaa.live_session(element.code, service.login, deadline_s=deadline_s)
         if live is None:
             return None
         wanted = rules.live_session(service)
         if live == wanted:
             return live.down_kbps, live.up_kbps
+        with self._path.writing(element.id, deadline_s=deadline_s):
+            return self._tell_session(service, element.code, wanted, deadline_s)
+
+    def _tell_session(
+        self, service: Service, nas: str, wanted: LiveSession | None, deadline_s: float
+    ) -> tuple[int, int] | None:
         changed = wanted is not None and self._aaa.change_authorization(
             nas,
             service.login,
@@ -155,23 +179,35 @@ class NetworkRealiser:
     def _summary(
         service: Service,
         outcomes: Sequence[ApplyOutcome],
-        session_error: str | None,
-        session_ms: float,
+        session: "_SessionDone",
         started: float,
     ) -> Realisation:
         failed = [outcome for outcome in outcomes if not outcome.verified]
-        error = "; ".join(f"{o.element}: {o.error or 'read back differs'}" for o in failed) or session_error
-        waited = max((outcome.device_ms for outcome in outcomes), default=0.0) + session_ms
+        error = "; ".join(f"{o.element}: {o.error or 'read back differs'}" for o in failed) or session.error
+        waited = max((outcome.device_ms for outcome in outcomes), default=0.0) + session.ms
+        frozen = session.frozen or any(outcome.frozen for outcome in failed)
         return Realisation(
             service_id=service.id,
             generation=service.generation,
-            ok=not failed and session_error is None,
+            ok=not failed and session.error is None,
             outcomes=tuple(outcomes),
             turnup_ms=(time.perf_counter() - started) * 1000 - waited,
             device_ms=waited,
+            speeds_kbps=session.speeds,
             error=error,
-            transient=all(outcome.transient for outcome in failed),
+            transient=not frozen and all(outcome.transient for outcome in failed),
+            frozen=frozen,
         )
+
+
+@dataclass(slots=True)
+class _SessionDone:
+    """What became of the live session: speeds read back, milliseconds waited."""
+
+    error: str | None = None
+    frozen: bool = False
+    speeds: tuple[int, int] | None = None
+    ms: float = 0.0
 
 
 def _refused(service: Service, reason: str) -> Realisation:
@@ -194,6 +230,8 @@ def workflows(realiser: NetworkRealiser) -> Sequence[Workflow]:
             if result["ok"] or not result["transient"] or delay_s is None:
                 break
             run.sleep(delay_s)
+        if result["frozen"]:
+            run.unit("provisioning", "wait for lift", realiser.wait_for_lift, service_id)
 
     return [Workflow(name=REALISE, function=realise, queue="orders", logged=("service_id",))]
 
@@ -202,5 +240,14 @@ def _realise_once(realiser: NetworkRealiser, service_id: str) -> Mapping[str, ob
     try:
         done = realiser.realise(ServiceId(UUID(service_id)))
     except TurnupError as error:
-        return {"ok": False, "transient": isinstance(error, Unavailable), "error": str(error)}
-    return {"ok": done.ok, "transient": done.transient, "error": done.error}
+        transient = isinstance(error, Unavailable)
+        return {"ok": False, "transient": transient, "error": str(error), "frozen": False}
+    return {"ok": done.ok, "transient": done.transient, "error": done.error, "frozen": done.frozen}
+
+
+def resume_lifted(runtime: Runtime, provisioning: Provisioning, realiser: NetworkRealiser) -> None:
+    """Whatever waited for a freeze that is lifted goes on; called by the clock."""
+    for service_id in provisioning.waiting_for_lift(_LIFTED_AT_ONCE):
+        if not realiser.frozen([service_id]):
+            with runtime.unit("provisioning", _ACTOR) as unit:
+                provisioning.go_on_after_lift(unit, service_id)

@@ -599,6 +599,26 @@ CREATE TABLE configuration.backup (
 
 -- next
 
+CREATE TABLE configuration."freeze" (
+	freeze_id UUID NOT NULL, 
+	scope TEXT NOT NULL, 
+	target_id UUID, 
+	code TEXT, 
+	reason TEXT NOT NULL, 
+	frozen_by TEXT NOT NULL, 
+	frozen_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	lifted_by TEXT, 
+	lifted_at TIMESTAMP WITH TIME ZONE, 
+	lift_reason TEXT, 
+	PRIMARY KEY (freeze_id)
+)
+
+-- next
+
+CREATE UNIQUE INDEX freeze_active ON configuration."freeze" (scope, coalesce(target_id, '00000000-0000-0000-0000-000000000000'::uuid)) WHERE lifted_at IS NULL
+
+-- next
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "configuration" TO "turnup_configuration"
 
 -- next
@@ -673,6 +693,61 @@ CREATE INDEX service_product ON provisioning.service (product_id)
 -- next
 
 CREATE INDEX service_unproved ON provisioning.service (service_id) WHERE generation <> verified_generation
+
+-- next
+
+CREATE TABLE provisioning.brake (
+	scope TEXT NOT NULL, 
+	latest_at TIMESTAMP WITH TIME ZONE, 
+	PRIMARY KEY (scope)
+)
+
+-- next
+
+CREATE TABLE provisioning.brake_pass (
+	request TEXT NOT NULL, 
+	service_id UUID NOT NULL, 
+	at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	released BOOLEAN NOT NULL, 
+	PRIMARY KEY (request, service_id)
+)
+
+-- next
+
+CREATE INDEX brake_pass_at ON provisioning.brake_pass (at) WHERE NOT released
+
+-- next
+
+CREATE TABLE provisioning.brake_hold (
+	hold_id UUID NOT NULL, 
+	n BIGINT GENERATED ALWAYS AS IDENTITY, 
+	request TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	cause TEXT NOT NULL, 
+	actor TEXT NOT NULL, 
+	what TEXT NOT NULL, 
+	services JSONB NOT NULL, 
+	facts JSONB NOT NULL, 
+	held_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	state TEXT NOT NULL, 
+	decided_by TEXT, 
+	decided_at TIMESTAMP WITH TIME ZONE, 
+	decision_reason TEXT, 
+	PRIMARY KEY (hold_id), 
+	UNIQUE (request)
+)
+
+-- next
+
+CREATE INDEX brake_hold_waiting ON provisioning.brake_hold (n) WHERE state = 'held'
+
+-- next
+
+CREATE TABLE provisioning.waiting (
+	service_id UUID NOT NULL, 
+	since TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (service_id)
+)
 
 -- next
 
@@ -995,6 +1070,23 @@ CREATE TABLE orders.step (
 -- next
 
 CREATE INDEX step_order ON orders.step (order_id, step_id)
+
+-- next
+
+CREATE TABLE orders.parked (
+	order_id UUID NOT NULL, 
+	n BIGINT GENERATED ALWAYS AS IDENTITY, 
+	attempt INTEGER NOT NULL, 
+	why TEXT NOT NULL, 
+	detail TEXT NOT NULL, 
+	since TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (order_id), 
+	FOREIGN KEY(order_id) REFERENCES orders.product_order (order_id)
+)
+
+-- next
+
+CREATE INDEX parked_in_order ON orders.parked (n)
 
 -- next
 

@@ -13,7 +13,7 @@ from turnup.bss.billing.store import accounts, runs
 from turnup.bss.billing.store import documents as posted
 from turnup.bss.billing.store import payments as kept_payments
 from turnup.bss.billing.store.bulk import Connection
-from turnup.contracts import catalog, crm
+from turnup.contracts import catalog, configuration, crm
 from turnup.contracts.billing import (
     BilledService,
     Commands,
@@ -36,8 +36,14 @@ class Billing(Reads, Commands):
     """Reads open a snapshot of their own; commands work in the unit they are given."""
 
     def __init__(
-        self, snapshot: Snapshot, clock: Clock, catalog_reads: catalog.Reads, crm_reads: crm.Reads
+        self,
+        snapshot: Snapshot,
+        clock: Clock,
+        catalog_reads: catalog.Reads,
+        crm_reads: crm.Reads,
+        freezes: configuration.Freezes | None = None,
     ) -> None:
+        self._freezes = freezes
         self._snapshot = snapshot
         self._clock = clock
         self._catalog = catalog_reads
@@ -216,6 +222,14 @@ class Billing(Reads, Commands):
         payments.assign(unit, payment_id, account_id, self._dunning(unit.now))
 
     def dunning_tick(self, unit: Unit, today: date) -> int:
+        """Raises Frozen while everything is frozen: dunning pauses with the network."""
+        freeze = self._freezes.everything_frozen() if self._freezes else None
+        if freeze is not None:
+            raise configuration.Frozen(
+                f"dunning pauses: everything is frozen by {freeze.frozen_by}, {freeze.reason}",
+                field="today",
+                remedy=f"it goes on after: turnup freeze lift {freeze.id}",
+            )
         return dunning.tick(unit, today, self._dunning(unit.now))
 
     def repair_billable(

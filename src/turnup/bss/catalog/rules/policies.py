@@ -1,4 +1,4 @@
-"""The policies document: by kind (billing, credit, dunning, tax) and code, as billing reads them.
+"""The policies document: by kind (billing, brake, credit, dunning, tax) and code, as their owners read them.
 
     policies:
       credit:

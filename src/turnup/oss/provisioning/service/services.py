@@ -9,6 +9,12 @@ from datetime import datetime
 from turnup.contracts import inventory
 from turnup.contracts.provisioning import (
     Admission,
+    BrakeView,
+    Cause,
+    CauseKind,
+    ChangeHeld,
+    HoldState,
+    HoldView,
     Management,
     Realisation,
     ServiceAccepted,
@@ -19,9 +25,12 @@ from turnup.contracts.provisioning import (
 )
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, NotFound
-from turnup.kernel.ids import ServiceId
+from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning import rules, store
-from turnup.oss.provisioning.model import Service
+from turnup.oss.provisioning.model import Hold, Service
+from turnup.oss.provisioning.rules import brake as brake_rules
+from turnup.oss.provisioning.rules.brake import BrakePolicy
+from turnup.oss.provisioning.service.brake import Brake, PolicyAt
 from turnup.runtime.component import Runtime
 from turnup.runtime.secrets import key_id_of
 
@@ -34,13 +43,16 @@ Seal = Callable[[str, str], str]
 class Provisioning:
     """Implements contracts.provisioning Reads and Commands."""
 
-    def __init__(self, runtime: Runtime, seal: Seal) -> None:
+    def __init__(self, runtime: Runtime, seal: Seal, policy_at: PolicyAt = lambda _: BrakePolicy()) -> None:
         self._runtime = runtime
         self._seal = seal
+        self._brake = Brake(runtime, policy_at)
 
     # --- commands -----------------------------------------------------------------------------------------
 
-    def design(self, unit: Unit, request: ServiceRequest, reservation: inventory.Reservation) -> int:
+    def design(
+        self, unit: Unit, request: ServiceRequest, reservation: inventory.Reservation, cause: Cause
+    ) -> int:
         present = store.load(unit.connection, request.service_id, lock=True)
         if present is None:
             service = self._new(unit, request, reservation)
@@ -61,6 +73,8 @@ class Provisioning:
         )
         if wanted == present:
             return present.generation
+        if brake_rules.counts(present.state, present.admission, request.admission, redesigned=True):
+            self._require_admitted(unit, present, cause, "reconfigure")
         wanted = replace(wanted, generation=present.generation + 1)
         rules.fragments(wanted)
         store.save(unit.connection, wanted)
@@ -68,11 +82,11 @@ class Provisioning:
             "provisioning.redesigned",
             present.id,
             before={**present.characteristics, **present.resources},
-            after={**wanted.characteristics, **wanted.resources},
+            after={**wanted.characteristics, **wanted.resources, "cause": _cause_text(cause)},
         )
         return wanted.generation
 
-    def set_admission(self, unit: Unit, service_id: ServiceId, admission: Admission, reason: str) -> int:
+    def set_admission(self, unit: Unit, service_id: ServiceId, admission: Admission, cause: Cause) -> int:
         present = self._locked(unit, service_id)
         if present.admission is admission:
             return present.generation
@@ -86,10 +100,15 @@ class Provisioning:
                 field="service_id",
                 remedy="take it over first: turnup adopt",
             )
-        wanted = replace(present, admission=admission, reason=reason, generation=present.generation + 1)
+        if brake_rules.counts(present.state, present.admission, admission):
+            self._require_admitted(unit, present, cause, _what(admission))
+        wanted = replace(present, admission=admission, reason=cause.text, generation=present.generation + 1)
         store.save(unit.connection, wanted)
         unit.audit(
-            "provisioning.admission", service_id, before=present.admission.value, after=admission.value
+            "provisioning.admission",
+            service_id,
+            before=present.admission.value,
+            after={"admission": admission.value, "cause": _cause_text(cause)},
         )
         return wanted.generation
 
@@ -145,6 +164,81 @@ class Provisioning:
         """Apply the desired state again, durably; once per key."""
         unit.start(REALISE, f"repair:{service_id}:{key}", str(service_id))
 
+    # --- the brake ----------------------------------------------------------------------------------------
+
+    def admit(self, unit: Unit, wanted: Mapping[ServiceId, Admission | None], cause: Cause) -> bool:
+        if not brake_rules.is_automatic(cause):
+            return True
+        concerned = {}
+        for service in store.load_many(unit.connection, list(wanted)):
+            redesigned = wanted[service.id] is None
+            if brake_rules.counts(
+                service.state, service.admission, wanted[service.id], redesigned=redesigned
+            ):
+                concerned[service.id] = wanted[service.id]
+        what = "/".join(sorted({_what(admission) for admission in concerned.values()}))
+        return self._brake.admit(unit, sorted(concerned), what, cause)
+
+    def _require_admitted(self, unit: Unit, service: Service, cause: Cause, what: str) -> None:
+        """The last gate: what is automatic and was not admitted changes nothing. (Whoever asks in time has
+        the request held; here it is only refused, as this unit is going to be rolled back.)"""
+        if not brake_rules.is_automatic(cause) or self._brake.admit(unit, [service.id], what, cause):
+            return
+        raise ChangeHeld(
+            f"the brake holds this change ({what}) of service {service.number}",
+            field="service_id",
+            remedy="a named person releases it: turnup brake release",
+        )
+
+    def admit_repair(self, unit: Unit, service_id: ServiceId) -> bool:
+        present = store.load(unit.connection, service_id)
+        if present is None or not brake_rules.repairable(present.admission):
+            return False
+        former = store.latest_hold(unit.connection, _repair_key(present))
+        if former is not None and former.state in (HoldState.HELD, HoldState.REFUSED):
+            return False
+        key = f"{_repair_key(present)}{unit.now.isoformat()}"
+        cause = Cause(CauseKind.REPAIR, key, "reconciliation")
+        return self._brake.admit(unit, [service_id], "repair", cause, {"repair": str(service_id)})
+
+    def withdraw(self, unit: Unit, key: str, reason: str) -> None:
+        self._brake.withdraw(unit, key, reason)
+
+    def release_holds(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> int:
+        released = self._brake.release(unit, hold_ids, reason)
+        for hold in released:
+            self._go_on(unit, hold)
+        return len(released)
+
+    def _go_on(self, unit: Unit, hold: Hold) -> None:
+        """What provisioning itself wanted; orders go on by themselves."""
+        if "repair" in hold.facts:
+            unit.start(REALISE, f"released:{hold.id}", hold.facts["repair"])
+        if "ont_serial" in hold.facts:
+            self._equip(unit, hold.service_ids[0], hold.facts["ont_serial"])
+
+    def refuse_holds(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> int:
+        return len(self._brake.refuse(unit, hold_ids, reason))
+
+    # --- waiting for a freeze to be lifted ----------------------------------------------------------------
+
+    def wait_for_lift(self, unit: Unit, service_id: ServiceId) -> None:
+        """An element is frozen: its desired state is applied when that is over."""
+        store.add_waiting(unit.connection, service_id, unit.now)
+
+    def waiting_for_lift(self, limit: int) -> Sequence[ServiceId]:
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.waiting(connection, limit)
+
+    def go_on_after_lift(self, unit: Unit, service_id: ServiceId) -> None:
+        """Once per wait."""
+        if store.remove_waiting(unit.connection, service_id):
+            unit.start(REALISE, f"lifted:{service_id}:{unit.now.isoformat()}", str(service_id))
+
+    def tend(self, unit: Unit) -> None:
+        """What the brake does with time."""
+        self._brake.tend(unit)
+
     # --- what the network reports -------------------------------------------------------------------------
 
     def session_started(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
@@ -170,7 +264,20 @@ class Provisioning:
         store.save(unit.connection, replace(present, facts=replace(present.facts, traffic_seen_at=at)))
 
     def equipment_identified(self, unit: Unit, service_id: ServiceId, serial: str) -> None:
-        """The ONT's serial arrived: it belongs into the design; the network follows durably."""
+        """The ONT's serial arrived: it belongs into the design; the network follows durably. The first one
+        completes what was ordered; another one on a running service is a change like any other."""
+        present = store.load(unit.connection, service_id)
+        if present is None or present.resources.get("ont_serial") == serial:
+            return
+        if "ont_serial" in present.resources and brake_rules.counts(
+            present.state, present.admission, None, redesigned=True
+        ):
+            cause = Cause(CauseKind.EVENT, f"equipment:{service_id}:{serial}", "another ONT was seen")
+            if not self._brake.admit(unit, [service_id], "reconfigure", cause, {"ont_serial": serial}):
+                return
+        self._equip(unit, service_id, serial)
+
+    def _equip(self, unit: Unit, service_id: ServiceId, serial: str) -> None:
         present = store.load(unit.connection, service_id, lock=True)
         if present is None or present.resources.get("ont_serial") == serial:
             return
@@ -215,6 +322,15 @@ class Provisioning:
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
+
+    def brake(self) -> BrakeView:
+        return self._brake.view()
+
+    def holds(self, *, open_only: bool = True) -> Sequence[HoldView]:
+        return self._brake.holds(open_only=open_only)
+
+    def hold_of(self, key: str) -> HoldView | None:
+        return self._brake.hold_of(key)
 
     def designed(self, service_id: ServiceId) -> Service | None:
         """The full service, for this component's own workflows."""
@@ -267,3 +383,18 @@ class Provisioning:
         if present is None:
             raise NotFound(f"no service {service_id}", field="service_id")
         return present
+
+
+def _what(admission: Admission | None) -> str:
+    return {Admission.WALLED: "suspend", Admission.NONE: "cease"}.get(
+        admission or Admission.FULL, "reconfigure"
+    )
+
+
+def _cause_text(cause: Cause) -> str:
+    return f"{cause.kind.value}: {cause.text}" if cause.text else cause.kind.value
+
+
+def _repair_key(service: Service) -> str:
+    """Common to all repairs of one desired state: refused once, it stays refused until it changes."""
+    return f"repair:{service.id}:{service.generation}:"
