@@ -3,10 +3,13 @@
 What it says of itself lies in `endpoints.json` (0600: it holds credentials).
 """
 
+import fcntl
 import json
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,26 +29,40 @@ def up(layout: Plan, home: Path = HOME) -> dict[str, Any]:
     """Build and start everything; what a caller needs to meet the parts. A lab that is there is refused;
     one that fails half-way is removed again. Raises RealLabError."""
     require()
-    if namespaces.noted(home)[0]:
-        raise RealLabError("a real lab is there already: `turnup lab down` removes it")
-    namespaces.note(home, layout)
-    try:
-        namespaces.make(layout)
-        endpoints = _start(layout, home)
-    except RealLabError as error:
-        words = _last_words(home)
-        down(home)
-        raise RealLabError(f"{error}\n{words}") from error
-    except BaseException:
-        down(home)
-        raise
-    write(home / _ENDPOINTS, json.dumps(endpoints, indent=2), mode=0o600)
-    return endpoints
+    with _alone(home):
+        if namespaces.noted(home)[0]:
+            raise RealLabError("a real lab is there already: `turnup lab down` removes it")
+        namespaces.note(home, layout)
+        try:
+            namespaces.make(layout)
+            endpoints = _start(layout, home)
+        except RealLabError as error:
+            words = _last_words(home)
+            _remove(home)
+            raise RealLabError(f"{error}\n{words}") from error
+        except BaseException:
+            _remove(home)
+            raise
+        write(home / _ENDPOINTS, json.dumps(endpoints, indent=2), mode=0o600)
+        return endpoints
 
 
 def down(home: Path = HOME) -> list[str]:
     """Remove everything a lab made, however it ended; the names of what was removed. Safe to repeat."""
     require()
+    with _alone(home):
+        return _remove(home)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two that build, or one that builds and one that removes, wait for each other."""
+    with home.with_name(f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(home: Path) -> list[str]:
     removed = namespaces.remove(home)
     shutil.rmtree(home, ignore_errors=True)
     return removed
