@@ -13,6 +13,7 @@ from typing import Any
 
 from turnup.gateways.linux.ruleset import FOLDER, ROUTE_PROTOCOL
 
+_NOTED = ("username", "circuit_id", "down_kbps", "up_kbps")
 SHOW = f"""
 echo '## nft'; nft -j list table inet turnup 2>/dev/null || echo '{{"nftables": []}}'
 for device in $(tc qdisc show | awk '$2 == "htb" && $3 == "1:" {{ print $5 }}'); do
@@ -20,12 +21,13 @@ for device in $(tc qdisc show | awk '$2 == "htb" && $3 == "1:" {{ print $5 }}');
 done
 echo '## route4'; ip -j -4 route show table main proto {ROUTE_PROTOCOL}
 echo '## route6'; ip -j -6 route show table main proto {ROUTE_PROTOCOL}
-echo '## files'; cd {FOLDER} 2>/dev/null && {{ cat epoch; sha256sum base.nft; cat -- *.service; }} 2>/dev/null
+echo '## files'; cd {FOLDER} 2>/dev/null || exit 0
+cat epoch; sha256sum base.nft
+find . -name '*.service' -exec grep -hE '^(service|{"|".join(_NOTED)}|generation) ' {{}} +
 exit 0
 """
 """A script for /bin/sh; `parse` reads what it prints."""
 
-_NOTED = ("username", "circuit_id", "down_kbps", "up_kbps")
 _UNITS = ("", "K", "M", "G", "T")
 _RATE = re.compile(r"(?P<number>[0-9]+)(?P<unit>[KMGT]?)bit")
 _CLASS = re.compile(r"^class htb 1:(?P<minor>[0-9a-f]+) .*?\brate (?P<rate>[0-9]+[KMGT]?bit)", re.MULTILINE)

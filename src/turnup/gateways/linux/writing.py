@@ -24,13 +24,16 @@ _TOMBSTONE_DAYS = 30
 _BOOT = f"""#!/bin/sh
 # Brings back what the subscribers of this gateway have, after a reboot; run it once the interfaces are there.
 cd {FOLDER} && nft -f base.nft && exec 2>&1
-cat -- *.service | sed -n 's/^qdisc //p' | sort -u | while read -r device; do
+every() {{
+  find . -name '*.service' -exec sed -n "s/^$1 //p" {{}} +
+}}
+every qdisc | sort -u | while read -r device; do
   tc qdisc show dev "$device" | grep -q '^qdisc htb 1:' ||
     tc qdisc add dev "$device" root handle 1: htb default 0
 done
-cat -- *.service | sed -n 's/^tc //p' | tc -batch -
-cat -- *.service | sed -n 's/^ip //p' | ip -batch -
-cat -- *.service | sed -n 's/^nft //p' | nft -f -
+every tc | tc -batch -
+every ip | ip -batch -
+every nft | nft -f -
 """
 _ATTRIBUTES = frozenset(
     {"username", "circuit_id", "ipv4", "ipv6_wan", "ipv6_pd", "down_kbps", "up_kbps", "walled"}
