@@ -12,6 +12,7 @@ class DirectRun:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.slept: list[float] = []
 
     def unit(self, component: str, name: str, function: Any, *args: Any) -> Any:
         with self._runtime.unit(component, "workflow:test") as unit:
@@ -21,4 +22,4 @@ class DirectRun:
         return function(*args, **more)
 
     def sleep(self, seconds: float) -> None:
-        return None
+        self.slept.append(seconds)

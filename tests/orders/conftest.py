@@ -1,5 +1,6 @@
 """Orders with real inventory and provisioning on one database; catalog, customers and network are fakes."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from turnup.contracts.catalog import (
 )
 from turnup.contracts.orders import ItemAction, NewOrder, NewOrderItem
 from turnup.contracts.provisioning import Admission, Realisation
-from turnup.kernel.errors import TurnupError
+from turnup.kernel.errors import Unavailable
 from turnup.kernel.ids import (
     AccountId,
     BrandId,
@@ -145,24 +146,39 @@ class Customers:
 @dataclass
 class Network:
     """A network that behaves: it holds, per service, what it was brought to. `trouble` is met, in turn, by
-    the next realisations: an error to raise, `refused` or `lost` (done, but the answer never came)."""
+    the next realisations: an error to raise, `refused` or `lost` (done, but the answer never came). `refuse`
+    names services refused for good, `silent` those whose element does not answer; with `together`, nobody is
+    served until as many have come."""
 
     runtime: Runtime
     provisioning: Provisioning
     holds: dict[ServiceId, tuple[int, Mapping[str, str], Mapping[str, str]]] = field(default_factory=dict)
     trouble: list[Any] = field(default_factory=list)
     refuse: set[ServiceId] = field(default_factory=set)
+    silent: set[ServiceId] = field(default_factory=set)
+    together: threading.Barrier | None = None
+    deadlines: list[float] = field(default_factory=list)
     calls: int = 0
+    at_work: threading.Lock = field(default_factory=threading.Lock)
     meanwhile: Callable[[], None] | None = None
     is_frozen: bool = False
 
     def realise(self, service_id: ServiceId, *, deadline_s: float) -> Realisation:
         refuse_in_transaction("network")
+        self.deadlines.append(deadline_s)
+        if self.together is not None:
+            self.together.wait(timeout=20.0)
+        with self.at_work:
+            return self._realise(service_id)
+
+    def _realise(self, service_id: ServiceId) -> Realisation:
         self.calls += 1
         if self.is_frozen:
             return self._frozen(service_id)
+        if service_id in self.silent:
+            raise Unavailable("olt2 does not answer")
         trouble = self.trouble.pop(0) if self.trouble else None
-        if isinstance(trouble, TurnupError):
+        if isinstance(trouble, Exception):
             raise trouble
         service = self.provisioning.designed(service_id)
         assert service is not None

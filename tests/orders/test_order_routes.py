@@ -12,7 +12,8 @@ from orders.conftest import World, add
 from turnup.bss.orders.service import FULFIL, UNDO
 from turnup.bss.orders.workflows import workflows
 from turnup.contracts.orders import ItemAction, NewOrderItem
-from turnup.kernel.ids import new_id
+from turnup.kernel.ids import LegalEntityId, new_id
+from turnup.runtime.auth import Realm
 
 ORDERS = "/tmf-api/productOrderingManagement/v5/productOrder"
 CANCELLATIONS = "/tmf-api/productOrderingManagement/v5/cancelProductOrder"
@@ -178,3 +179,19 @@ def test_a_cut_list_says_so_and_goes_on(world: World, client: TestClient) -> Non
     page = client.get(ORDERS, params=by_item)  # the database cannot: the toolkit filters
     assert (len(page.json()), page.headers["X-Total-Count"]) == (2, "6")
     assert "offset=4" in page.links["next"]["url"]
+
+
+def test_a_confined_token_cancels_and_sees_its_own_only(world: World, client: TestClient) -> None:
+    account: Any = world.customers.account(world.customers.jane)
+    at_home = client_of(world.runtime, world.components, scopes=["orders:write"],
+                        realm=Realm(account.legal_entity_id))  # fmt: skip
+    abroad = client_of(world.runtime, world.components, scopes=["orders:write", "x:read"],
+                       realm=Realm(LegalEntityId(new_id())))  # fmt: skip
+    order_id = str(world.submit(add()))
+    assert cancelled(abroad, order_id).status_code == 403
+    assert client.get(CANCELLATIONS).json() == []
+    made = cancelled(at_home, order_id).json()
+    assert at_home.get(CANCELLATIONS).json() == [made]
+    assert abroad.get(CANCELLATIONS).json() == []
+    assert abroad.get(f"{CANCELLATIONS}/{made['id']}").status_code == 404
+    assert (len(at_home.get(ORDERS).json()), abroad.get(ORDERS).json()) == (1, [])

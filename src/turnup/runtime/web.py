@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
+from fastapi_offline import FastAPIOffline
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -56,10 +57,12 @@ def make_app(
     checks the tokens; `revision` is what /readyz wants the database
     to be at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
     # FastAPI makes the request's span, inside the caller's trace; where spans go is our settings' matter
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs/assets",
+        swagger_ui_parameters={"validatorUrl": None},  # or it would ask a validator on the Internet
         title=title,
         version=__version__,
-        redoc_url=None,
         telemetry=_TELEMETRY,
         dependencies=[Depends(_bind_ids)],
     )

@@ -98,6 +98,12 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         account = orders.account_of(AccountId(_ref(document, "billingAccount")))
         return None if account is None else Realm(account.legal_entity_id, account.brand_id)
 
+    def cancellation_realm(document: Mapping[str, Any]) -> Realm | None:
+        """That of the order."""
+        view = orders.order(OrderId(_ref(document, "productOrder")))
+        account = None if view is None else orders.account_of(view.account_id)
+        return None if account is None else Realm(account.legal_entity_id, account.brand_id)
+
     def product(product_id: str) -> dict[str, Any] | None:
         view = orders.product(ProductId(_uuid(product_id, "id")))
         return None if view is None else _product(view)
@@ -128,6 +134,7 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             create=cancel,
             get=cancellation,
             list=cancellations,
+            realm=cancellation_realm,
         ),
         tmf.Resource(
             api="TMF637",

@@ -8,6 +8,7 @@ same way.
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -33,7 +34,7 @@ from turnup.contracts.provisioning import (
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import Clock
 from turnup.kernel.errors import InvalidInput, TurnupError, Unavailable
-from turnup.kernel.ids import OfferingId, OrderId, OrderItemId
+from turnup.kernel.ids import OfferingId, OrderId, OrderItemId, ServiceId
 from turnup.runtime import metrics, telemetry
 from turnup.runtime.component import Runtime
 from turnup.runtime.durable import INTERRUPTS, Run, Workflow
@@ -45,6 +46,12 @@ _LOGGED = ("order_id", "attempt")
 RETRY_DELAYS_S = (0.2, 1.0, 5.0, 15.0)
 """Between attempts at a network that does not answer, before the order falls out."""
 _PARKED_PAGE = 200
+
+STEP_DEADLINE_S = 15.0
+"""For all that one attempt does on the network, however many items the order has."""
+
+_ITEMS_AT_ONCE = 4
+"""Items of orders with several that one worker process has on the network; each needs a connection."""
 
 
 class Outcome(TypedDict):
@@ -60,6 +67,18 @@ class Outcome(TypedDict):
     cancelled: bool
     parked: str
     """What it waits for by itself (model.ParkedFor); empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """What became of one item on the network; where it is not ok, `transient` and `frozen` say what it waits
+    for, neither that it was refused for good."""
+
+    ok: bool
+    transient: bool
+    detail: str
+    frozen: bool = False
+    device_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,7 @@ class Fulfilment:
         self._services = services
         self._services_reads = services_reads
         self._realiser = realiser
+        self._items = ThreadPoolExecutor(max_workers=_ITEMS_AT_ONCE, thread_name_prefix="item")
 
     # --- forward ------------------------------------------------------------------------------------------
 
@@ -171,36 +191,55 @@ class Fulfilment:
 
     def _realise_all(self, name: str, order: Order, *, check_cancel: bool) -> Outcome:
         started_at, started = self._clock.now(), time.perf_counter()
-        outcome: Outcome = {
+        cancelled = check_cancel and self.orders.loaded(order.id).cancel_requested
+        tries = [] if cancelled else self._try_all(self._on_the_network(order), started + STEP_DEADLINE_S)
+        failed = [each for each in tries if not each.ok]
+        # what is refused for good stays refused, however soon the others answer or thaw
+        refused = any(not each.transient and not each.frozen for each in failed)
+        frozen = any(each.frozen for each in failed)
+        ms = (time.perf_counter() - started) * 1000
+        return {
             "name": name,
             "started_at": started_at.isoformat(),
-            "ms": 0.0,
-            "device_ms": 0.0,
-            "ok": True,
-            "detail": "",
-            "transient": False,
-            "cancelled": check_cancel and self.orders.loaded(order.id).cancel_requested,
-            "parked": "",
+            "ms": ms,
+            "device_ms": min(ms, sum(each.device_ms for each in tries)),  # they overlap
+            "ok": not failed,
+            "detail": "; ".join(each.detail for each in tries),
+            "transient": bool(failed) and not refused and not frozen,
+            "cancelled": cancelled,
+            "parked": ParkedFor.FREEZE.value if frozen and not refused else "",
         }
-        details = []
-        for item in order.items if not outcome["cancelled"] else ():
-            if item.action is ItemAction.NO_CHANGE or self._services_reads.service(item.service_id) is None:
-                continue
-            try:
-                with telemetry.bind(service_id=item.service_id):
-                    done = self._realiser.realise(item.service_id, deadline_s=15.0)
-            except TurnupError as error:
-                outcome["ok"], outcome["transient"] = False, isinstance(error, Unavailable)
-                details.append(str(error))
-                continue
-            outcome["device_ms"] += done.device_ms
-            outcome["ok"] &= done.ok
-            outcome["transient"] |= not done.ok and done.transient
-            outcome["parked"] = ParkedFor.FREEZE.value if done.frozen else outcome["parked"]
-            details.append(_proof(done))
-        outcome["detail"] = "; ".join(details)
-        outcome["ms"] = (time.perf_counter() - started) * 1000
-        return outcome
+
+    def _on_the_network(self, order: Order) -> list[ServiceId]:
+        """The services that the order changes and that were ever designed."""
+        changed = [item.service_id for item in order.items if item.action is not ItemAction.NO_CHANGE]
+        return [each for each in changed if self._services_reads.service(each) is not None]
+
+    def _try_all(self, service_ids: Sequence[ServiceId], end: float) -> list[_Try]:
+        """Side by side, within one deadline; when this returns, nobody is at work any more."""
+        if len(service_ids) == 1:
+            return [self._try(service_ids[0], end)]
+        attempt = telemetry.carried(partial(self._try, end=end))
+        futures = [self._items.submit(attempt, service_id) for service_id in service_ids]
+        wait(futures)
+        return [future.result() for future in futures]
+
+    def _try(self, service_id: ServiceId, end: float) -> _Try:
+        left_s = end - time.perf_counter()
+        if left_s <= 0:
+            return _Try(ok=False, transient=True, detail=f"no time was left for service {service_id}")
+        try:
+            with telemetry.bind(service_id=service_id):
+                done = self._realiser.realise(service_id, deadline_s=left_s)
+        except TurnupError as error:
+            return _Try(ok=False, transient=isinstance(error, Unavailable), detail=str(error))
+        return _Try(
+            ok=done.ok,
+            transient=done.transient,
+            frozen=done.frozen,
+            detail=_proof(done),
+            device_ms=done.device_ms,
+        )
 
     # --- back ---------------------------------------------------------------------------------------------
 
