@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, order, output
+from turnup.app.cli import bill, config, data, installation, order, output, safety
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ data.register(app)
 order.register(app)
 bill.register(app)
 config.register(app)
+safety.register(app)
 
 
 def main() -> None:
