@@ -192,7 +192,11 @@ class Fulfilment:
     def _realise_all(self, name: str, order: Order, *, check_cancel: bool) -> Outcome:
         started_at, started = self._clock.now(), time.perf_counter()
         cancelled = check_cancel and self.orders.loaded(order.id).cancel_requested
-        tries = [] if cancelled else self._try_all(self._on_the_network(order), started + STEP_DEADLINE_S)
+        tries = (
+            []
+            if cancelled
+            else self._try_all(self._to_realise(order, undo=not check_cancel), started + STEP_DEADLINE_S)
+        )
         failed = [each for each in tries if not each.ok]
         # what is refused for good stays refused, however soon the others answer or thaw
         refused = any(not each.transient and not each.frozen for each in failed)
@@ -210,10 +214,10 @@ class Fulfilment:
             "parked": ParkedFor.FREEZE.value if frozen and not refused else "",
         }
 
-    def _on_the_network(self, order: Order) -> list[ServiceId]:
-        """The services that the order changes and that were ever designed."""
-        changed = [item.service_id for item in order.items if item.action is not ItemAction.NO_CHANGE]
-        return [each for each in changed if self._services_reads.service(each) is not None]
+    def _to_realise(self, order: Order, *, undo: bool) -> list[ServiceId]:
+        """The services that the order changes and the network has to hear of."""
+        changed = [item for item in order.items if item.action is not ItemAction.NO_CHANGE]
+        return [item.service_id for item in changed if not self._is_as_wanted(item, undo=undo)]
 
     def _try_all(self, service_ids: Sequence[ServiceId], end: float) -> list[_Try]:
         """Side by side, within one deadline; when this returns, nobody is at work any more."""
@@ -240,6 +244,12 @@ class Fulfilment:
             detail=_proof(done),
             device_ms=done.device_ms,
         )
+
+    def _is_as_wanted(self, item: Item, *, undo: bool) -> bool:
+        """Nothing to do on the network: there is no such service; or, on the way back, what it should be now
+        was proved already: an order that never changed it leaves its elements alone."""
+        service = self._services_reads.service(item.service_id)
+        return service is None or (undo and service.generation == service.verified_generation)
 
     # --- back ---------------------------------------------------------------------------------------------
 
