@@ -42,7 +42,6 @@ class Stand:
             "TURNUP_SIMULATED_CLOCK": "true",
             "TURNUP_HTTP_PORT": str(self.port),
             "TURNUP_SNMP_INTERVAL_SECONDS": "1",
-            "TURNUP_ICMP_INTERVAL_SECONDS": "1",
             "TURNUP_SESSION_INTERVAL_SECONDS": "0.2",
             "TURNUP_RECONCILIATION_INTERVAL_SECONDS": "3600",
             "TURNUP_LOG_FORMAT": "json",
