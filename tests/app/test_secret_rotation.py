@@ -15,6 +15,7 @@ from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
 from turnup.app.migrations.runner import upgrade
 from turnup.contracts.configuration import Credentials, Fragment
+from turnup.contracts.provisioning import Cause, CauseKind
 from turnup.kernel.ids import ElementId, derived_id
 from turnup.runtime.secrets import SecretBox, SecretUnreadable, key_id_of, seal_text
 from turnup.runtime.settings import load_settings
@@ -40,7 +41,7 @@ def house(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
     with house.runtime.unit("configuration", "test") as unit:
         house.configuration.set_credentials(unit, OLT, Credentials(username="turnup", password="hush"))
     with house.runtime.unit("provisioning", "test") as unit:
-        house.provisioning.design(unit, REQUEST, RESERVATION)
+        house.provisioning.design(unit, REQUEST, RESERVATION, Cause(CauseKind.ASKED, "rotation test"))
     designed = house.provisioning.designed(SERVICE)
     assert designed is not None
     attributes = {"username": designed.login, "secret": designed.secret_sealed}
