@@ -222,9 +222,10 @@ def _server(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
 
 
 def _pools(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
-    """Server, worker and collector have a pool each, the worker a second one for its workflows' own state."""
+    """Server, worker and collector have a pool for units and one for reads each, the worker a third one for
+    its workflows' own state."""
     pool = settings.database_pool_size
-    needed = 4 * pool + 3 * _OVERFLOW
+    needed = 7 * pool + 6 * _OVERFLOW
     fits = needed <= facts.connections_max
     yield _judged(
         "connections",

@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         description="When Turnup runs as root: the account for embedded PostgreSQL, which refuses root.",
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=500, description="Database connections each process keeps open, at most."
+        default=10,
+        ge=1,
+        le=500,
+        description="Database connections each process keeps open, at most: as many for reads as for changes.",
     )
     database_pool_wait_seconds: float = Field(
         default=5.0,

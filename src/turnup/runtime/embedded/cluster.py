@@ -122,7 +122,7 @@ class Cluster:
             "port": PORT,
             "unix_socket_directories": f"'{self.layout.socket_dir()}'",
             "unix_socket_permissions": "0700",
-            "max_connections": 100,
+            "max_connections": 200,
             "shared_buffers": f"{max(64, min(memory_mib // 8, 1024))}MB",
             "effective_cache_size": f"{max(256, memory_mib // 2)}MB",
             "work_mem": "16MB",
