@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         default=10,
         ge=1,
         le=500,
-        description="Database connections each process keeps open, at most: as many for reads as for changes.",
+        description="Database connections a process keeps open, at most; as many again for reads.",
     )
     database_pool_wait_seconds: float = Field(
         default=5.0,
