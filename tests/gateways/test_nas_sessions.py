@@ -7,13 +7,14 @@ import pytest
 from builders.lab_network import credentials_of, element_of
 from turnup.contracts.provisioning import LiveSession
 from turnup.gateways.tlos.sessions import NasSessions
+from turnup.gateways.transports.nas import NasAccess
 from turnup.kernel.errors import InvalidInput, NotFound, Unavailable
 
 
 @pytest.fixture
 def nas(lab, ssh):
     elements = {"bng1": element_of(lab, "bng1")}
-    return NasSessions(elements.get, lambda _: credentials_of(lab, "bng1"), ssh)
+    return NasSessions(NasAccess(elements.get, lambda _: credentials_of(lab, "bng1"), ssh))
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_lost_answer_is_had_by_repeating(nas, session, lab):
 
 def test_silence_and_a_wrong_secret_are_unavailable(nas, session, lab, ssh):
     wrong = replace(credentials_of(lab, "bng1"), coa_secret="guess")
-    liar = NasSessions({"bng1": element_of(lab, "bng1")}.get, lambda _: wrong, ssh)
+    liar = NasSessions(NasAccess({"bng1": element_of(lab, "bng1")}.get, lambda _: wrong, ssh))
     with pytest.raises(Unavailable):
         change(liar, deadline_s=0.6)
     lab.client.power_off(device="bng1")
@@ -91,11 +92,8 @@ def test_silence_and_a_wrong_secret_are_unavailable(nas, session, lab, ssh):
 
 
 def test_missing_secrets_and_elements_are_named(nas, lab, ssh):
-    bare = NasSessions(
-        {"bng1": element_of(lab, "bng1")}.get,
-        lambda _: replace(credentials_of(lab, "bng1"), coa_secret=None),
-        ssh,
-    )
+    secretless = replace(credentials_of(lab, "bng1"), coa_secret=None)
+    bare = NasSessions(NasAccess({"bng1": element_of(lab, "bng1")}.get, lambda _: secretless, ssh))
     with pytest.raises(InvalidInput, match="CoA secret"):
         change(bare)
     with pytest.raises(NotFound):

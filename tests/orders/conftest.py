@@ -162,6 +162,7 @@ class Network:
     at_work: threading.Lock = field(default_factory=threading.Lock)
     meanwhile: Callable[[], None] | None = None
     is_frozen: bool = False
+    frozen_services: set[ServiceId] = field(default_factory=set)
 
     def realise(self, service_id: ServiceId, *, deadline_s: float) -> Realisation:
         refuse_in_transaction("network")
@@ -173,7 +174,7 @@ class Network:
 
     def _realise(self, service_id: ServiceId) -> Realisation:
         self.calls += 1
-        if self.is_frozen:
+        if self.is_frozen or service_id in self.frozen_services:
             return self._frozen(service_id)
         if service_id in self.silent:
             raise Unavailable("olt2 does not answer")

@@ -82,3 +82,17 @@ def test_a_bug_in_one_item_waits_for_the_others(world: World) -> None:
     with pytest.raises(RuntimeError):
         realised(world, run, order)
     assert (world.network.calls, len(world.network.holds)) == (2, 1)
+
+
+@pytest.mark.parametrize(("beside", "parked"), [("fine", "freeze"), ("silent", "freeze"), ("refused", "")])
+def test_an_order_waits_for_a_thaw_only_where_nothing_is_refused(
+    world: World, beside: str, parked: str
+) -> None:
+    run = DirectRun(world.runtime)
+    order = designed(world, run, 2)
+    frozen, other = services(order)
+    world.network.frozen_services = {frozen}
+    world.network.refuse = {other} if beside == "refused" else set()
+    world.network.silent = {other} if beside == "silent" else set()
+    outcome = realised(world, run, order)
+    assert (outcome["ok"], outcome["parked"], outcome["transient"], run.slept) == (False, parked, False, [])

@@ -24,6 +24,7 @@ from turnup.gateways.linux.sessions import LinuxSessions
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
+from turnup.gateways.transports.nas import NasAccess
 from turnup.gateways.transports.ssh import SshPool
 from turnup.integration.mediation import component as mediation_component
 from turnup.integration.mediation.service import Mediation
@@ -147,11 +148,12 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     def community_of(element: ElementView) -> str:
         return configured.credentials(element.id).snmp_community or "public"
 
+    nas = NasAccess(network.element_by_code, configured.credentials, ssh)
     sessions = SessionsByDriver(
         network.element_by_code,
         {
-            "tlos": NasSessions(network.element_by_code, configured.credentials, ssh),
-            "linux": LinuxSessions(network.element_by_code, configured.credentials, ssh),
+            "tlos": NasSessions(nas),
+            "linux": LinuxSessions(nas),
         },
     )
     provisioning_part, realiser = provisioning_component.build(

@@ -12,7 +12,7 @@ import typer
 from turnup.app import doctor as examination
 from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import actor, house
-from turnup.app.demo.story import run_demo
+from turnup.app.demo.story.telling import run_demo
 from turnup.app.engine import start_engine
 from turnup.app.migrate import migrate as migrate_engine
 from turnup.app.processes import Processes, end_with, only_one, until_signalled

@@ -88,7 +88,7 @@ class _Bills:
     def _heads(self, query: tmf.Query) -> Iterator[InvoiceView]:
         """The latest first, read page by page as far as the caller looks."""
         account = query.take_one("billingAccount.id")
-        account_id = AccountId(_uuid(account, "billingAccount.id")) if account else None
+        account_id = AccountId(tmf.uuid_of(account, "billingAccount.id")) if account else None
         offset = 0
         while views := self._billing.invoice_heads(account_id, offset=offset, limit=_PAGE):
             yield from views
@@ -170,15 +170,6 @@ def _period(start: date, end: date) -> dict[str, str]:
 
 def _midnight(day: date) -> str:
     return f"{day.isoformat()}T00:00:00.000Z"
-
-
-def _uuid(value: object, field: str) -> UUID:
-    try:
-        return UUID(str(value))
-    except ValueError as error:
-        raise InvalidInput(
-            f"{value!r} is not an id", field=field, remedy="use the id from the answer"
-        ) from error
 
 
 # --- native ----------------------------------------------------------------------------------------------

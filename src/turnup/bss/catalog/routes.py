@@ -4,7 +4,6 @@ keeps an id of its own, by which it is found for ever."""
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter
 
@@ -12,7 +11,7 @@ from turnup.bss.catalog.service import CatalogService
 from turnup.contracts.catalog import CharacteristicSpec, OfferingView, PriceView
 from turnup.kernel.ids import OfferingId, PriceId
 from turnup.runtime.component import Runtime
-from turnup.runtime.tmf import Query, Resource, base_path, router
+from turnup.runtime.tmf import Query, Resource, base_path, router, uuid_or_none
 
 _STATUS = {"in_study": "In study", "active": "Active", "retired": "Retired"}
 _PRICE_TYPE = {"one_time": "oneTime", "recurring": "recurring", "usage": "usage"}
@@ -58,7 +57,7 @@ class _Pages:
         return (offering_document(view) for view in self._service.offerings(self._clock.now()))
 
     def offering(self, identity: str) -> dict[str, Any] | None:
-        version = _uuid(identity)
+        version = uuid_or_none(identity)
         if version is None:
             view = self._service.offering_by_code(identity, self._clock.now())
         else:
@@ -71,7 +70,7 @@ class _Pages:
                 yield price_document(view, price)
 
     def price(self, identity: str) -> dict[str, Any] | None:
-        price_id = _uuid(identity)
+        price_id = uuid_or_none(identity)
         view = None if price_id is None else self._service.offering_of_price(PriceId(price_id))
         if view is None:
             return None
@@ -175,10 +174,3 @@ def _valid_for(view: OfferingView) -> dict[str, Any]:
     if view.valid_to is not None:
         period["endDateTime"] = view.valid_to
     return period
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -41,12 +41,12 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         return str(orders.submit(unit, _new_order(body, key)))
 
     def get(order_id: str) -> dict[str, Any] | None:
-        view = orders.order(OrderId(_uuid(order_id, "id")))
+        view = orders.order(OrderId(tmf.uuid_of(order_id, "id")))
         return None if view is None else _order(view)
 
     def page(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
         account = query.take_one("billingAccount.id")
-        account_id = AccountId(_uuid(account, "billingAccount.id")) if account else None
+        account_id = AccountId(tmf.uuid_of(account, "billingAccount.id")) if account else None
         states = query.take("state") or ()
 
         def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
@@ -62,7 +62,7 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
                 field=next(iter(sorted(body)), "body"),
                 remedy='PATCH {"state": "cancelled"}, or resolve its fall-out with edits',
             )
-        orders.cancel(unit, OrderId(_uuid(order_id, "id")), "cancelled by PATCH")
+        orders.cancel(unit, OrderId(tmf.uuid_of(order_id, "id")), "cancelled by PATCH")
         return order_id
 
     def cancel(unit: Unit, body: dict[str, Any], key: str | None) -> str:
@@ -78,12 +78,12 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         return str(rules.cancellation_id(order_id))
 
     def cancellation(identity: str) -> dict[str, Any] | None:
-        view = orders.cancellation(CancellationId(_uuid(identity, "id")))
+        view = orders.cancellation(CancellationId(tmf.uuid_of(identity, "id")))
         return None if view is None else _cancellation(view)
 
     def cancellations(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
         order = query.take_one("productOrder.id")
-        order_id = OrderId(_uuid(order, "productOrder.id")) if order else None
+        order_id = OrderId(tmf.uuid_of(order, "productOrder.id")) if order else None
 
         def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
             found = orders.cancellations(order_id=order_id, offset=offset, limit=limit)
@@ -105,7 +105,7 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         return None if account is None else Realm(account.legal_entity_id, account.brand_id)
 
     def product(product_id: str) -> dict[str, Any] | None:
-        view = orders.product(ProductId(_uuid(product_id, "id")))
+        view = orders.product(ProductId(tmf.uuid_of(product_id, "id")))
         return None if view is None else _product(view)
 
     def products(query: tmf.Query) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def _new_item(item: Any, path: str) -> NewOrderItem:
     return NewOrderItem(
         action=action,
         offering=offering.get("id"),
-        product_id=ProductId(_uuid(product["id"], f"{path}.product.id")) if product.get("id") else None,
+        product_id=ProductId(tmf.uuid_of(product["id"], f"{path}.product.id")) if product.get("id") else None,
         characteristics=_characteristics(product, path),
         target_status=ProductStatus(status) if status is not None else None,
     )
@@ -237,7 +237,7 @@ def _address(items: Sequence[Mapping[str, Any]]) -> AddressId | None:
             place = place.get("place", place)
             if place.get("id"):
                 field = f"productOrderItem[{n}].product.place[{m}].id"
-                return AddressId(_uuid(place["id"], field))
+                return AddressId(tmf.uuid_of(place["id"], field))
     return None
 
 
@@ -245,16 +245,7 @@ def _ref(body: Mapping[str, Any], name: str) -> UUID:
     reference = body.get(name)
     if not isinstance(reference, Mapping) or not reference.get("id"):
         raise InvalidInput(f"{name} is missing", field=f"{name}.id", remedy=f'add "{name}": {{"id": …}}')
-    return _uuid(reference["id"], f"{name}.id")
-
-
-def _uuid(value: object, field: str) -> UUID:
-    try:
-        return UUID(str(value))
-    except ValueError as error:
-        raise InvalidInput(
-            f"{value!r} is not an id", field=field, remedy="use the id from the answer"
-        ) from error
+    return tmf.uuid_of(reference["id"], f"{name}.id")
 
 
 def _instant(value: str, field: str) -> datetime:

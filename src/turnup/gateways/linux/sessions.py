@@ -3,36 +3,19 @@
 Rates and walls are the gateway's own configuration and hold at once, so there is nothing to change by CoA.
 """
 
-from collections.abc import Callable
-from typing import Protocol
-
-from turnup.contracts.configuration import Credentials, ElementRefused
-from turnup.contracts.inventory import ElementView
+from turnup.contracts.configuration import ElementRefused
 from turnup.contracts.provisioning import LiveSession
 from turnup.gateways.linux.reading import SHOW, parse
-from turnup.gateways.transports.ssh import SshPool, SshTarget
-from turnup.kernel.errors import NotFound, Unavailable
-from turnup.kernel.ids import ElementId
+from turnup.gateways.transports.nas import NasAccess
 
 _SHELL = "exec sh -s"
-
-
-class ElementByCode(Protocol):
-    def __call__(self, code: str, /) -> ElementView | None: ...
 
 
 class LinuxSessions:
     """Implements contracts.provisioning.AaaGateway for elements whose driver is `linux`."""
 
-    def __init__(
-        self,
-        element_by_code: ElementByCode,
-        credentials: Callable[[ElementId], Credentials],
-        ssh: SshPool,
-    ) -> None:
-        self._element_by_code = element_by_code
-        self._credentials = credentials
-        self._ssh = ssh
+    def __init__(self, nas: NasAccess) -> None:
+        self._nas = nas
 
     def change_authorization(
         self,
@@ -54,13 +37,7 @@ class LinuxSessions:
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         """What the gateway enforces for her now, None where it knows nothing of her."""
-        element = self._element_by_code(nas)
-        if element is None:
-            raise NotFound(f"no element {nas}", field="nas")
-        target = SshTarget.of(element, self._credentials(element.id))
-        answer = self._ssh.exec(target, _SHELL, deadline_s, given=SHOW)
-        if answer.status is None:
-            raise Unavailable(f"{nas} dropped the connection")
+        answer = self._nas.ask(nas, _SHELL, deadline_s, given=SHOW)
         try:
             services = parse(answer.stdout).services.values()
         except (ValueError, KeyError, TypeError) as error:

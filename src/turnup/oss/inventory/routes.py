@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from turnup.contracts.inventory import ElementView
-from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import ElementId, ServiceId
 from turnup.oss.inventory.service import Inventory
 from turnup.runtime import tmf
@@ -18,7 +17,7 @@ from turnup.runtime.component import Runtime
 
 def routers(inventory: Inventory, runtime: Runtime) -> Sequence[APIRouter]:
     def get(resource_id: str) -> dict[str, Any] | None:
-        element = inventory.element(ElementId(_uuid(resource_id)))
+        element = inventory.element(ElementId(tmf.uuid_of(resource_id)))
         return None if element is None else _element(element, inventory)
 
     def page(query: tmf.Query) -> list[dict[str, Any]]:
@@ -78,13 +77,6 @@ def _native(inventory: Inventory, runtime: Runtime) -> APIRouter:
         return {"status": held.status, "resources": dict(held.resources)}
 
     return router
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError as error:
-        raise InvalidInput(f"{value!r} is not an id", field="id", remedy="use the id from a list") from error
 
 
 def _element(element: ElementView, inventory: Inventory) -> dict[str, Any]:

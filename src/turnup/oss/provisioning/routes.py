@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from turnup.contracts.provisioning import HoldView, ServiceState, ServiceView
 from turnup.kernel.clock import iso_utc
-from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime import tmf
@@ -29,7 +28,7 @@ _STATES = {
 
 def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]:
     def get(service_id: str) -> dict[str, Any] | None:
-        view = provisioning.service(ServiceId(_uuid(service_id)))
+        view = provisioning.service(ServiceId(tmf.uuid_of(service_id)))
         return None if view is None else _service(view)
 
     def page(query: tmf.Query) -> list[dict[str, Any]]:
@@ -152,13 +151,6 @@ def _hold(view: HoldView) -> dict[str, Any]:
         "decidedAt": _when(view.decided_at),
         "decisionReason": view.decision_reason,
     }
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError as error:
-        raise InvalidInput(f"{value!r} is not an id", field="id", remedy="use the id from a list") from error
 
 
 def _operating_status(view: ServiceView) -> str:

@@ -4,9 +4,21 @@ It knows the guidelines (TMF630: paging, filtering, `fields`, patches, error bod
 """
 
 from turnup.runtime.tmf.body import problem, stamped
+from turnup.runtime.tmf.identity import uuid_of, uuid_or_none
 from turnup.runtime.tmf.paths import base_path
 from turnup.runtime.tmf.query import Page, Query
 from turnup.runtime.tmf.resource import Reply, Resource
 from turnup.runtime.tmf.routing import router
 
-__all__ = ["Page", "Query", "Reply", "Resource", "base_path", "problem", "router", "stamped"]
+__all__ = [
+    "Page",
+    "Query",
+    "Reply",
+    "Resource",
+    "base_path",
+    "problem",
+    "router",
+    "stamped",
+    "uuid_of",
+    "uuid_or_none",
+]

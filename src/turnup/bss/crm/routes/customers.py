@@ -8,13 +8,12 @@ from uuid import UUID
 
 from turnup.bss.crm.model import CustomerTerms, PartyDetails, PartyKind
 from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
-from turnup.bss.crm.routes.parties import uuid_of
 from turnup.bss.crm.service import CrmService
 from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
 from turnup.runtime.auth import Realm
-from turnup.runtime.tmf import Page, Query, Resource, base_path
+from turnup.runtime.tmf import Page, Query, Resource, base_path, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
 
 _CHARACTERISTICS = {"currency": str, "timeZone": str, "billCycleDay": int}
@@ -79,7 +78,7 @@ class _Customers:
         )
         engaged = body.get("engagedParty")
         if isinstance(engaged, Mapping) and engaged.get("id"):
-            party_id = uuid_of(str(engaged["id"]))
+            party_id = uuid_or_none(str(engaged["id"]))
             if party_id is None:
                 raise InvalidInput("is no id", field="engagedParty.id", remedy="the id of an individual")
             terms = CustomerTerms(**once, **chosen)
@@ -101,7 +100,7 @@ class _Customers:
 
     def account(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
-        account_id = uuid_of(identity)
+        account_id = uuid_or_none(identity)
         if account_id is None:
             view = self._service.account_by_number(identity)
         else:
@@ -114,12 +113,12 @@ class _Customers:
         return None if view is None else Realm(view.legal_entity_id, view.brand_id)
 
     def account_realm(self, document: Mapping[str, Any]) -> Realm | None:
-        account_id = uuid_of(str(document.get("id", "")))
+        account_id = uuid_or_none(str(document.get("id", "")))
         view = self._service.account(AccountId(account_id)) if account_id else None
         return None if view is None else Realm(view.legal_entity_id, view.brand_id)
 
     def _find(self, identity: str) -> CustomerView | None:
-        customer_id = uuid_of(identity)
+        customer_id = uuid_or_none(identity)
         if customer_id is None:
             return self._service.customer_by_number(identity)
         return self._service.customer(CustomerId(customer_id))

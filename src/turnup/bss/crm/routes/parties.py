@@ -9,7 +9,7 @@ from turnup.bss.crm.model import PartyDetails, PartyKind
 from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
 from turnup.bss.crm.service import CrmService
 from turnup.kernel.ids import AddressId, PartyId
-from turnup.runtime.tmf import Page, Query, Resource
+from turnup.runtime.tmf import Page, Query, Resource, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
 
 _ATTRIBUTES = {
@@ -63,7 +63,7 @@ class _Parties:
         return (document for document in map(self.get, ids) if document is not None)
 
     def get(self, identity: str) -> dict[str, Any] | None:
-        party_id = uuid_of(identity)
+        party_id = uuid_or_none(identity)
         found = None if party_id is None else self._service.party(party_id)
         if found is None or found[0].kind is not self._kind:
             return None
@@ -110,13 +110,6 @@ def party_document(identity: str, details: PartyDetails, address_id: AddressId |
         document["languageAbility"] = [{"languageCode": details.language, "isFavouriteLanguage": True}]
     document["contactMedium"] = contact_documents(details, address_id)
     return document
-
-
-def uuid_of(text_form: str) -> UUID | None:
-    try:
-        return UUID(text_form)
-    except ValueError:
-        return None
 
 
 def _name(body: Mapping[str, Any], kind: PartyKind) -> str:

@@ -1,0 +1,1 @@
+"""The story of `make demo`, a chapter a module; `telling` puts them in their order."""
