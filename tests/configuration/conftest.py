@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -56,6 +57,12 @@ class Elements:
 
     def element(self, element_id: ElementId) -> ElementView | None:
         return OLT if element_id == OLT.id else None
+
+    def element_by_code(self, code: str) -> ElementView | None:
+        return OLT if code == OLT.code else None
+
+    def sites(self) -> list[Any]:
+        return [SimpleNamespace(id=SiteId(derived_id("site", code)), code=code) for code in ("pop1", "pop2")]
 
 
 @dataclass

@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from turnup.app.engine import attach_engine
+from turnup.app.engine import Engine, attach_engine
+from turnup.app.house import assemble
 from turnup.app.mail import smtp_gateway
 from turnup.app.migrations.runner import head
 from turnup.kernel.clock import SystemClock
@@ -64,7 +65,7 @@ def examine(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
         return [*findings, _bad("database", error.message, error.remedy)]
     database = Database(engine.url, pool_size=1, application_name="turnup-doctor")
     try:
-        return [*findings, *_database(database, settings)]
+        return [*findings, *_database(database, settings, engine)]
     finally:
         database.close()
 
@@ -175,7 +176,7 @@ def _mail(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
 # --- the database ----------------------------------------------------------------------------------------
 
 
-def _database(database: Database, settings: Settings) -> Iterator[Finding]:
+def _database(database: Database, settings: Settings, engine: Engine) -> Iterator[Finding]:
     try:
         with database.engine.connect() as connection:
             facts = health.server(connection)
@@ -191,6 +192,7 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
         ("workers", partial(_workers, settings=settings)),
         ("workflows", _workflows),
         ("events", _events),
+        ("brake", partial(_safety, settings=settings, engine=engine)),
     )
     for name, check in checks:
         try:
@@ -303,6 +305,30 @@ def _events(database: Database) -> Iterator[Finding]:
         else "none",
         "mend the cause, then `turnup events retry CONSUMER`",
         ok=not parked,
+    )
+
+
+def _safety(_: Database, *, settings: Settings, engine: Engine) -> Iterator[Finding]:
+    house = assemble(settings, engine, process="doctor")
+    try:
+        brake, freezes = house.provisioning.brake(), house.configuration.freezes()
+    finally:
+        house.close()
+    since = f" since {brake.waiting_since:%Y-%m-%d %H:%M}" if brake.waiting_since else ""
+    yield _judged(
+        "brake",
+        f"{brake.waiting} automatic changes of {brake.waiting_services} services wait{since}"
+        if brake.waiting
+        else f"{brake.used} of {brake.limit} services changed by themselves within the hour",
+        "look at them: `turnup brake list`; then `turnup brake release` or `refuse`",
+        ok=not brake.waiting,
+    )
+    told = [f"by {f.frozen_by} at {f.frozen_at:%Y-%m-%d %H:%M}: {f.reason}" for f in freezes]
+    yield _judged(
+        "freezes",
+        f"{len(told)} in force, first {told[0]}" if told else "none",
+        "when it is over: `turnup freeze lift`",
+        ok=not told,
     )
 
 

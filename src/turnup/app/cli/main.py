@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, lab, order, output, secrets
+from turnup.app.cli import bill, config, data, installation, lab, order, output, safety, secrets
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ bill.register(app)
 config.register(app)
 lab.register(app)
 secrets.register(app)
+safety.register(app)
 
 
 def main() -> None:

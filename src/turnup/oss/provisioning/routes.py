@@ -1,15 +1,16 @@
-"""HTTP shapes of provisioning: TMF638 services with their three facts; acceptance native."""
+"""HTTP shapes of provisioning: TMF638 services with their three facts; acceptance and the brake native."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 
-from turnup.contracts.provisioning import ServiceState, ServiceView
+from turnup.contracts.provisioning import HoldView, ServiceState, ServiceView
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import InvalidInput
-from turnup.kernel.ids import ServiceId
+from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime import tmf
 from turnup.runtime.auth import authorise
@@ -44,7 +45,7 @@ def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]
         get=get,
         list=page,
     )
-    return [tmf.router([resource], runtime), _native(provisioning, runtime)]
+    return [tmf.router([resource], runtime), _native(provisioning, runtime), _brake(provisioning, runtime)]
 
 
 def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
@@ -67,6 +68,90 @@ def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
         return {"state": "started"}
 
     return router
+
+
+class Decision(BaseModel):
+    """`holds`: ids of those decided; left out: all that wait."""
+
+    reason: str
+    holds: list[UUID] | None = None
+
+
+class Reason(BaseModel):
+    reason: str
+
+
+def _brake(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1/brake", tags=["safety"])
+
+    def decide(request: Request, how: str, holds: Sequence[UUID] | None, reason: str) -> dict[str, int]:
+        caller = authorise(request, "brake:write")
+        use_case = provisioning.release_holds if how == "release" else provisioning.refuse_holds
+        ids = None if holds is None else [HoldId(each) for each in holds]
+        with runtime.unit("provisioning", caller.actor) as unit:
+            return {"decided": use_case(unit, ids, reason)}
+
+    @router.get("")
+    def brake(request: Request) -> dict[str, Any]:
+        """How much of the hour's limit is used, and how much waits for a person."""
+        authorise(request, "brake:read")
+        view = provisioning.brake()
+        return {
+            "limit": view.limit,
+            "used": view.used,
+            "services": view.services,
+            "servicesMin": view.services_min,
+            "sharePercent": view.share_percent,
+            "waiting": view.waiting,
+            "waitingServices": view.waiting_services,
+            "waitingSince": _when(view.waiting_since),
+        }
+
+    @router.get("/holds")
+    def holds(request: Request, all: bool = False) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002
+        """What the brake holds, in the order in which it came; with `all`, what was decided too."""
+        authorise(request, "brake:read")
+        return [_hold(view) for view in provisioning.holds(open_only=not all)]
+
+    @router.post("/release")
+    def release_many(request: Request, body: Decision) -> dict[str, int]:
+        """Let these, or all, go on."""
+        return decide(request, "release", body.holds, body.reason)
+
+    @router.post("/refuse")
+    def refuse_many(request: Request, body: Decision) -> dict[str, int]:
+        """These, or all, never happen."""
+        return decide(request, "refuse", body.holds, body.reason)
+
+    @router.post("/holds/{hold_id}/release")
+    def release(request: Request, hold_id: UUID, body: Reason) -> dict[str, int]:
+        """Let it go on."""
+        return decide(request, "release", [hold_id], body.reason)
+
+    @router.post("/holds/{hold_id}/refuse")
+    def refuse(request: Request, hold_id: UUID, body: Reason) -> dict[str, int]:
+        """It never happens."""
+        return decide(request, "refuse", [hold_id], body.reason)
+
+    return router
+
+
+def _hold(view: HoldView) -> dict[str, Any]:
+    return {
+        "id": str(view.id),
+        "n": view.n,
+        "cause": view.cause.kind.value,
+        "causeText": view.cause.text,
+        "request": view.cause.key,
+        "actor": view.actor,
+        "what": view.what,
+        "serviceIds": [str(service_id) for service_id in view.service_ids],
+        "heldAt": iso_utc(view.held_at),
+        "state": view.state.value,
+        "decidedBy": view.decided_by,
+        "decidedAt": _when(view.decided_at),
+        "decisionReason": view.decision_reason,
+    }
 
 
 def _uuid(value: str) -> UUID:
