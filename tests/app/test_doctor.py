@@ -121,6 +121,27 @@ def test_what_waits_is_counted(bad: Any, sql: Engine) -> None:
     assert found["parked events"].detail == "1 wait: crm x.Y: no such account"
 
 
+def test_what_waits_for_a_person_is_shown(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    with sql.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO configuration.freeze (freeze_id, scope, reason, frozen_by, frozen_at)
+                    VALUES (:id, 'all', 'storm', 'cli:anna', '2026-03-02 12:00Z')"""),
+            {"id": new_id()},
+        )
+        connection.execute(
+            text("""INSERT INTO provisioning.brake_hold
+                      (hold_id, request, kind, cause, actor, what, services, facts, held_at, state)
+                    VALUES (:id, 'order:1', 'dunning', 'dunning 1', 'workflow:x', 'suspend',
+                            CAST(:services AS jsonb), '{}', '2026-03-02 12:00Z', 'held')"""),
+            {"id": new_id(), "services": f'["{new_id()}"]'},
+        )
+    found = bad()
+    assert set(found) == {"brake", "freezes"}
+    assert found["brake"].detail == "1 automatic changes of 1 services wait since 2026-03-02 12:00"
+    assert found["freezes"].detail == "1 in force, first by cli:anna at 2026-03-02 12:00: storm"
+
+
 def test_a_stuck_workflow_is_named(bad: Any, sql: Engine) -> None:
     alive(sql)
     with sql.begin() as connection:
