@@ -207,7 +207,8 @@ def test_by_http(runtime: Runtime, built: tuple[Component, ApplyPath]) -> None:
     http = client_of(runtime, [built[0]], scopes=["freezes:write"])
     made = http.post("/turnup/v1/freezes", json={"scope": "site", "code": "pop1", "reason": "fire"})
     assert made.status_code == 201
-    assert (made.json()["frozenBy"], made.json()["stillWriting"]) == ("token:test freezes:write", [])
+    assert made.json()["frozenBy"].startswith("token:test freezes:write")
+    assert made.json()["stillWriting"] == []
     [listed] = http.get("/turnup/v1/freezes").json()
     assert listed["id"] == made.json()["id"]
     lifted = http.post(f"/turnup/v1/freezes/{listed['id']}/lift", json={"reason": "out"})

@@ -127,8 +127,7 @@ def test_giving_back_is_never_counted_taking_away_always(
 
 @pytest.mark.parametrize("kind", list(CauseKind))
 def test_only_what_somebody_asked_for_and_its_undo_are_not_automatic(kind: CauseKind) -> None:
-    automatic = brake.is_automatic(Cause(kind, "k"))
-    assert automatic is (kind not in (CauseKind.ASKED, CauseKind.UNDO))
+    assert Cause(kind, "k").automatic is (kind not in (CauseKind.ASKED, CauseKind.UNDO))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,11 @@ class Cause:
     key: str
     text: str = ""
 
+    @property
+    def automatic(self) -> bool:
+        """Nobody asked for it one by one: it counts against the brake."""
+        return self.kind not in (CauseKind.ASKED, CauseKind.UNDO)
+
 
 class ChangeHeld(TurnupError):
     """The brake holds this automatic change until a named person releases it; nothing was changed."""

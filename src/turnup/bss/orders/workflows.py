@@ -150,9 +150,12 @@ class Fulfilment:
 
     def design(self, run: Run, order: Order) -> Outcome:
         def body(unit: Unit) -> Outcome:
-            if not self._services.admit(unit, rules.wanted_changes(order), rules.cause_of(order)):
-                outcome = self._timed("design", lambda: "held by the brake: turnup brake list")
-                return {**outcome, "ok": False, "parked": ParkedFor.BRAKE.value}
+            wanted, cause = rules.wanted_changes(order), rules.cause_of(order)
+            # else a long freeze would save up what the brake let through hour by hour
+            if cause.automatic and self._realiser.frozen(list(wanted)):
+                return self._waits("design", ParkedFor.FREEZE, "an element is frozen: turnup freeze list")
+            if not self._services.admit(unit, wanted, cause):
+                return self._waits("design", ParkedFor.BRAKE, "held by the brake: turnup brake list")
             return self._timed("design", lambda: self._design_all(unit, order))
 
         return run.unit("provisioning", "design", body)
@@ -363,6 +366,9 @@ class Fulfilment:
         if offering is None:
             raise InvalidInput(f"offering {offering_id} is gone from the catalog", field="offering")
         return offering
+
+    def _waits(self, name: str, why: ParkedFor, detail: str) -> Outcome:
+        return {**self._timed(name, lambda: detail), "ok": False, "parked": why.value}
 
     def _timed(self, name: str, body: Callable[[], str]) -> Outcome:
         started_at, started = self._clock.now(), time.perf_counter()

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
-from turnup.contracts.provisioning import Admission, Cause, CauseKind, ServiceState
+from turnup.contracts.provisioning import Admission, ServiceState
 from turnup.kernel.errors import InvalidInput, NotAllowed
 
 _PERSONS = ("user:", "token:", "cli:")
-_ASKED = frozenset({CauseKind.ASKED, CauseKind.UNDO})
 _FIELDS = frozenset({"services_min", "share_percent"})
 WINDOW = timedelta(hours=1)
 
@@ -80,10 +79,6 @@ def window_start(now: datetime) -> datetime:
 def stamp(now: datetime, latest: datetime | None) -> datetime:
     """When a change counts as done: instants only rise, or two clocks could hide a change from the hour."""
     return now if latest is None else max(now, latest)
-
-
-def is_automatic(cause: Cause) -> bool:
-    return cause.kind not in _ASKED
 
 
 def counts(

@@ -167,7 +167,7 @@ class Provisioning:
     # --- the brake ----------------------------------------------------------------------------------------
 
     def admit(self, unit: Unit, wanted: Mapping[ServiceId, Admission | None], cause: Cause) -> bool:
-        if not brake_rules.is_automatic(cause):
+        if not cause.automatic:
             return True
         concerned = {}
         for service in store.load_many(unit.connection, list(wanted)):
@@ -182,7 +182,7 @@ class Provisioning:
     def _require_admitted(self, unit: Unit, service: Service, cause: Cause, what: str) -> None:
         """The last gate: what is automatic and was not admitted changes nothing. (Whoever asks in time has
         the request held; here it is only refused, as this unit is going to be rolled back.)"""
-        if not brake_rules.is_automatic(cause) or self._brake.admit(unit, [service.id], what, cause):
+        if not cause.automatic or self._brake.admit(unit, [service.id], what, cause):
             return
         raise ChangeHeld(
             f"the brake holds this change ({what}) of service {service.number}",
