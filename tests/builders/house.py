@@ -67,6 +67,6 @@ def client_of(
     """An HTTP client that holds a token with these scopes."""
     app = make_app([router for component in components for router in component.routers], runtime)
     with runtime.database.engine.begin() as connection:
-        name = f"test {'+'.join(scopes)} {realm}"
+        name = f"test {'+'.join(scopes)}" + (f" of {realm}" if realm else "")
         token = issue_token(connection, name, scopes, now=runtime.clock.now(), realm=realm)
     return TestClient(app, headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False)
