@@ -86,6 +86,9 @@ server default {{
             chap
         }}
     }}
+    preacct {{
+        acct_unique
+    }}
     accounting {{
         sql
     }}
