@@ -25,15 +25,17 @@ import psutil
 from sqlalchemy import text
 
 from benchmarks.bill_isp import BILL_DATE, POLICIES, check, load
-from benchmarks.report import machine, report
+from benchmarks.report import cpu_s, machine, report
 from turnup.app.demo.stage import wait_until
 from turnup.app.demo.stand import Stand
-from turnup.app.processes import Processes
+from turnup.app.processes import Processes, names_of
 from turnup.kernel.ids import new_id
 from turnup.runtime.embedded import state
 from turnup.runtime.settings import default_data_dir
 
 _POLL_S = 0.2
+_MEMORY_S = 2.0
+"""Between looks at the memory: the kernel walks every page of every process for one."""
 
 
 class Crew:
@@ -41,19 +43,16 @@ class Crew:
 
     def __init__(self, stand: Stand, workers: int) -> None:
         self._stand = stand
-        self._processes = [
-            Processes(stand.environment, stand.data_dir / "log" / str(n), ("worker",)) for n in range(workers)
-        ]
+        names = [name for name in names_of(workers) if name.startswith("worker")]
+        self._processes = Processes(stand.environment, stand.data_dir / "log", names)
 
     def __enter__(self) -> "Crew":
-        for each in self._processes:
-            each.start()
-        wait_until(lambda: self._ready() == len(self._processes), "the workers are up", timeout_s=60)
+        self._processes.start()
+        wait_until(lambda: self._ready() == len(self._processes.names), "the workers are up", timeout_s=60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self._processes:
-            each.stop()
+        self._processes.stop()
 
     def _ready(self) -> int:
         with self._stand.house.database.engine.connect() as connection:
@@ -61,7 +60,7 @@ class Crew:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        return [psutil.Process(each.pid("worker")) for each in self._processes]
+        return [psutil.Process(self._processes.pid(name)) for name in self._processes.names]
 
     @property
     def postgres(self) -> list[psutil.Process]:
@@ -74,11 +73,11 @@ class Crew:
         """CPU seconds so far, by part; PostgreSQL's with the backends that have ended."""
         ended = self.postgres[0].cpu_times()
         return {
-            "workers": sum(_cpu_s(process) for process in self.workers),
-            "postgres": sum(_cpu_s(process) for process in self.postgres)
+            "workers": sum(cpu_s(process) for process in self.workers),
+            "postgres": sum(cpu_s(process) for process in self.postgres)
             + ended.children_user
             + ended.children_system,
-            "starter": _cpu_s(psutil.Process()),
+            "starter": cpu_s(psutil.Process()),
         }
 
     def worker_peak_mb(self) -> int:
@@ -86,14 +85,6 @@ class Crew:
         status = [Path(f"/proc/{process.pid}/status").read_text() for process in self.workers]
         peaks_kb = [int(each.partition("VmHWM:")[2].split()[0]) for each in status]
         return max(peaks_kb) >> 10
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system)
 
 
 class Memory:
@@ -114,7 +105,7 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.5):
+        while not self._done.wait(_MEMORY_S):
             self.peak_mb = max(self.peak_mb, self._now_mb())
 
     def _now_mb(self) -> int:
@@ -186,7 +177,7 @@ def measure(subscribers: int, workers: int) -> Mapping[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subscribers", type=int, default=100_000)
-    parser.add_argument("--workers", type=int, default=1, help="worker processes; `turnup up` starts one")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes (`turnup up`: 2)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - is standard output")
     arguments = parser.parse_args()
     on = machine()

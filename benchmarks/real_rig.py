@@ -22,7 +22,6 @@ import psutil
 from turnup.app.demo.real import network_document, write_network
 from turnup.app.demo.stage import DemoFailed, expect, wait_until
 from turnup.app.demo.stand import Stand, examples
-from turnup.app.processes import ORDER
 from turnup.contracts.provisioning import ServiceState, ServiceView
 from turnup.kernel.clock import business_date, start_of_day
 from turnup.kernel.ids import AccountId, ServiceId
@@ -298,7 +297,7 @@ class RealRig:
     @contextmanager
     def turnup_stopped(self) -> Iterator[None]:
         """Turnup's processes and its database answer nobody; afterwards they go on."""
-        pids = [self.stand.processes.pid(name) for name in ORDER]
+        pids = [self.stand.processes.pid(name) for name in self.stand.processes.names]
         supervisor = state(self.stand.data_dir).supervisor_pid
         assert supervisor is not None
         engine = psutil.Process(supervisor)

@@ -34,6 +34,15 @@ def _loop_ms() -> float:
     return (time.process_time() - began) * 1000
 
 
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of a process so far, 0 if it has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -15,9 +15,10 @@ import httpx
 import psutil
 import pytest
 
-from turnup.app.processes import ORDER
+from turnup.app.processes import names_of
 
 PATIENCE_S = 90.0
+NAMES = names_of(workers=2)
 
 
 def free_port() -> int:
@@ -82,9 +83,9 @@ class Installation:
         return lock.read_text() if lock.exists() else ""
 
     def children(self, parent: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-        """The server, worker and collector; the database's supervisor is not among them."""
+        """The server, workers and collector; the database's supervisor is not among them."""
         return [
-            child for child in psutil.Process(parent.pid).children() if {"run", *ORDER} & {*child.cmdline()}
+            child for child in psutil.Process(parent.pid).children() if {"run", *NAMES} & {*child.cmdline()}
         ]
 
     def end(self) -> None:
@@ -122,11 +123,11 @@ def test_a_killed_one_leaves_nobody_and_the_next_takes_over(installation: Instal
     first = installation.start()
     wait_for(installation.ready, "the first is not ready")
     children = installation.children(first)
-    assert len(children) == len(ORDER)
+    assert len(children) == len(NAMES)
     first.kill()
     first.wait()
     gone, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
-    assert (len(gone), alive) == (len(ORDER), [])
+    assert (len(gone), alive) == (len(NAMES), [])
 
     second = installation.start()
     wait_for(installation.ready, "the second is not ready")

@@ -222,10 +222,11 @@ def _server(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
 
 
 def _pools(facts: health.ServerFacts, settings: Settings) -> Iterator[Finding]:
-    """Server, worker and collector have a pool for units and one for reads each, the worker a third one for
+    """Server, workers and collector have a pool for units and one for reads each, a worker a third one for
     its workflows' own state."""
     pool = settings.database_pool_size
-    needed = 7 * pool + 6 * _OVERFLOW
+    processes = 2 + settings.workers
+    needed = (2 * processes + settings.workers) * pool + 2 * processes * _OVERFLOW
     fits = needed <= facts.connections_max
     yield _judged(
         "connections",

@@ -53,7 +53,8 @@ from turnup.runtime.settings import Settings
 SERVER = "server"
 """The process that answers the API; worker and collector are turnup.app.worker's."""
 
-_BILLING_SHARDS_AT_ONCE = 3
+_BILLING_SHARDS_AT_ONCE = 2
+"""In one worker: bounds its memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +236,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
                 poll_ms=settings.order_queue_poll_ms,
                 worker_concurrency=settings.worker_concurrency,
             ),
-            QueueSpec(name="billing", poll_ms=100, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
+            QueueSpec(name="billing", poll_ms=50, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
             QueueSpec(name="default", poll_ms=500, worker_concurrency=settings.worker_concurrency),
         ],
     )

@@ -1,4 +1,4 @@
-"""The processes of an installation: starts server, worker and collector, and keeps them running.
+"""The processes of an installation: starts server, workers and collector, and keeps them running.
 
 A child that dies is started again, after a pause that grows; embedded PostgreSQL has its own supervisor. Who
 stops the parent stops them all, in order: the API first, so that nothing new comes in. A parent that is
@@ -24,9 +24,14 @@ from turnup.kernel.errors import Conflict
 log = structlog.get_logger(__name__)
 
 _RUN = (sys.executable, "-m", "turnup.app.cli", "run")
-ORDER = ("collector", "worker", "server")
 _STEADY_S = 30.0
 _PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+
+
+def names_of(workers: int = 1) -> tuple[str, ...]:
+    """The processes of an installation in the order of their start: worker, worker-2 and so on."""
+    more = (f"worker-{n}" for n in range(2, workers + 1))
+    return ("collector", "worker", *more, "server")
 
 
 @contextmanager
@@ -83,11 +88,10 @@ class _Child:
 
 
 class Processes:
-    """Children of this process; `environment` carries the settings to them."""
+    """Children of this process, started in the order of their names and stopped in the reverse;
+    `environment` carries the settings to them."""
 
-    def __init__(
-        self, environment: Mapping[str, str], log_dir: Path | None, names: Sequence[str] = ORDER
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], log_dir: Path | None, names: Sequence[str]) -> None:
         self._environment = {**os.environ, **environment}
         self._log_dir = log_dir
         self._children = {
@@ -101,6 +105,10 @@ class Processes:
             self._spawn(child)
         self._watch.start()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._children)
+
     def pid(self, name: str) -> int:
         process = self._children[name].process
         if process is None:
@@ -110,9 +118,8 @@ class Processes:
     def stop(self, *, patience_s: float = 15.0) -> None:
         self._stopping.set()
         self._watch.join(timeout=5)
-        for name in reversed(ORDER):
-            child = self._children.get(name)
-            if child is not None and child.process is not None:
+        for child in reversed(self._children.values()):
+            if child.process is not None:
                 _end(child.process, patience_s)
 
     def _keep(self) -> None:

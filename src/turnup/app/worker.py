@@ -18,11 +18,12 @@ COLLECTOR = "collector"
 WORKER = "worker"
 
 
-def run_worker(settings: Settings) -> None:
-    """Work until told to stop; workflows get a while to finish."""
-    observe(settings, WORKER)
+def run_worker(settings: Settings, *, number: int = 1) -> None:
+    """Work until told to stop; workflows get a while to finish. `number` tells the workers of a machine
+    apart: their logs, traces and metrics."""
+    observe(settings, WORKER if number == 1 else f"{WORKER}-{number}")
     house = assemble(settings, attach_engine(settings), process=WORKER)
-    publish_metrics(house, 0)
+    publish_metrics(house, 0 if number == 1 else number)
     worker = Worker(house)
     worker.start()
     until_signalled()

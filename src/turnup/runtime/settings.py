@@ -114,6 +114,13 @@ class Settings(BaseSettings):
         "they called.",
     )
 
+    workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Worker processes that `turnup up` starts; orders and bill runs go faster with each, "
+        "up to one per processor core.",
+    )
     worker_concurrency: int = Field(
         default=8, ge=1, le=256, description="Durable workflows that one worker process runs at once."
     )
@@ -186,8 +193,8 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=0,
-        description="Port on loopback for the worker's Prometheus metrics, the next one for the collector's; "
-        "0 serves none. The API has /metrics of its own.",
+        description="Port on loopback for the worker's Prometheus metrics, the next one for the collector's, "
+        "those after it for further workers; 0 serves none. The API has /metrics of its own.",
     )
 
     simulated_clock: bool = Field(

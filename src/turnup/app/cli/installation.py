@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,9 +16,9 @@ from turnup.app.cli.session import actor, house
 from turnup.app.demo.story.telling import run_demo
 from turnup.app.engine import start_engine
 from turnup.app.migrate import migrate as migrate_engine
-from turnup.app.processes import Processes, end_with, only_one, until_signalled
+from turnup.app.processes import Processes, end_with, names_of, only_one, until_signalled
 from turnup.app.server import serve
-from turnup.app.worker import run_collector, run_worker
+from turnup.app.worker import COLLECTOR, WORKER, run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.runtime import auth, events
 from turnup.runtime.settings import Settings, load_settings
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up() -> None:
-    """Start everything: the embedded database, the API, a worker and the collector. Ctrl-C stops it.
+    """Start everything: the embedded database, the API, the workers and the collector. Ctrl-C stops it.
 
     A second `turnup up` on the same data directory is refused and says who holds it.
     """
@@ -51,7 +52,9 @@ def up() -> None:
         engine = start_engine(settings, until_pid=os.getpid())
         if migrate_engine(engine):
             console.print("database laid out")
-        processes = Processes({"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log")
+        processes = Processes(
+            {"TURNUP_DATA_DIR": str(settings.data_dir)}, settings.data_dir / "log", names_of(settings.workers)
+        )
         try:
             processes.start()
             _stay_up(settings)
@@ -108,13 +111,19 @@ def run(
     name: str,
     until_pid: Annotated[int | None, typer.Option(help="Stop when this parent process has ended.")] = None,
 ) -> None:
-    """One process of the installation: server, worker or collector. `turnup up` starts them all."""
-    processes = {"server": serve, "worker": run_worker, "collector": run_collector}
-    if name not in processes:
+    """One process of the installation: server, worker (or worker-2 and so on) or collector. `turnup up`
+    starts them all."""
+    kind, _, number = name.partition("-")
+    processes: dict[str, Callable[[Settings], None]] = {
+        "server": serve,
+        WORKER: partial(run_worker, number=int(number) if number.isdecimal() else 1),
+        COLLECTOR: run_collector,
+    }
+    if kind not in processes:
         raise InvalidInput(f"no process {name!r}", field="name", remedy=f"use one of: {', '.join(processes)}")
     if until_pid is not None:
         end_with(until_pid)
-    processes[name](load_settings())
+    processes[kind](load_settings())
 
 
 def bench(name: str) -> None:

@@ -22,7 +22,7 @@ from turnup.app.demo.stage import DemoFailed, expect, wait_until
 from turnup.app.engine import Engine, start_engine
 from turnup.app.house import House, assemble
 from turnup.app.migrate import migrate
-from turnup.app.processes import ORDER, Processes
+from turnup.app.processes import Processes, names_of
 from turnup.lab.client import LabClient, LabProcess
 from turnup.runtime import auth, durable, events
 from turnup.runtime.embedded import state
@@ -41,6 +41,7 @@ class Stand:
             "TURNUP_DATA_DIR": str(self.data_dir),
             "TURNUP_SIMULATED_CLOCK": "true",
             "TURNUP_HTTP_PORT": str(self.port),
+            "TURNUP_WORKERS": "1",
             "TURNUP_SNMP_INTERVAL_SECONDS": "1",
             "TURNUP_SESSION_INTERVAL_SECONDS": "0.2",
             "TURNUP_RECONCILIATION_INTERVAL_SECONDS": "3600",
@@ -96,8 +97,9 @@ class Stand:
         )
         self._cleanup.enter_context(self.lab_process)
 
-    def start_processes(self, names: tuple[str, ...] = ORDER) -> None:
-        """API, worker, collector; `api` is ready to call, with a token that may do everything."""
+    def start_processes(self) -> None:
+        """API, workers, collector; `api` is ready to call, with a token that may do everything."""
+        names = names_of(self.house.settings.workers)
         self.processes = Processes(self.environment, self.data_dir / "log", names)
         self.processes.start()
         self._cleanup.callback(self.processes.stop)
