@@ -24,8 +24,9 @@ def session(lines):
     return lines.until("online")["session"]
 
 
-def change(nas, down=20_000, up=5_000, walled=False, session_id=None, user="s1@isp", deadline_s=3.0):
-    return nas.change_authorization("bng1", user, session_id, down, up, walled, deadline_s=deadline_s)
+def change(nas, down=20_000, up=5_000, walled=False, user="s1@isp", deadline_s=3.0):
+    wanted = LiveSession(down_kbps=down, up_kbps=up, walled=walled)
+    return nas.change_authorization("bng1", user, wanted, deadline_s=deadline_s)
 
 
 def speeds(down_kbps, up_kbps):
@@ -48,7 +49,7 @@ def test_a_live_session_changes_without_dropping(nas, session, lab):
 
 
 def test_walled_in_and_out_again(nas, session, lab):
-    assert change(nas, walled=True, session_id=session["session"])
+    assert change(nas, walled=True)
     assert not lab.client.reach(name="s1", to="internet")
     assert change(nas)
     assert lab.client.reach(name="s1", to="internet")
@@ -56,7 +57,7 @@ def test_walled_in_and_out_again(nas, session, lab):
 
 def test_what_cannot_be_is_said(nas, session, lab):
     assert not change(nas, user="nobody@isp")
-    assert not nas.disconnect("bng1", "nobody@isp", None, deadline_s=3.0)
+    assert not nas.disconnect("bng1", "nobody@isp", deadline_s=3.0)
     lab.client.set_coa(device="bng1", supported=False)
     try:
         assert not change(nas)
@@ -65,7 +66,7 @@ def test_what_cannot_be_is_said(nas, session, lab):
 
 
 def test_a_disconnected_subscriber_dials_again(nas, session, lines):
-    assert nas.disconnect("bng1", "s1@isp", None, deadline_s=3.0)
+    assert nas.disconnect("bng1", "s1@isp", deadline_s=3.0)
     lines.lab.client.wait_for(
         lambda client: (now := client.cpe(name="s1")["session"]) and now["session"] != session["session"]
     )
@@ -97,7 +98,7 @@ def test_missing_secrets_and_elements_are_named(nas, lab, ssh):
     with pytest.raises(InvalidInput, match="CoA secret"):
         change(bare)
     with pytest.raises(NotFound):
-        nas.disconnect("bng9", "s1@isp", None, deadline_s=1.0)
+        nas.disconnect("bng9", "s1@isp", deadline_s=1.0)
     for user in ("a,b", "a b", "a;reboot", ""):
         with pytest.raises(InvalidInput):
             nas.live_session("bng1", user, deadline_s=1.0)

@@ -38,17 +38,16 @@ class Nas:
             raise Unavailable(f"{nas} did not answer")
 
     def change_authorization(
-        self, nas: str, username: str, session_id: str | None, down_kbps: int, up_kbps: int, walled: bool,
-        *, deadline_s: float,
-    ) -> bool:  # fmt: skip
+        self, nas: str, username: str, wanted: LiveSession, *, deadline_s: float
+    ) -> bool:
         self._hear(nas, "coa")
         if not self.knows_coa or username not in self.sessions:
             return False
         if self.obeys_coa:
-            self.sessions[username] = LiveSession(down_kbps=down_kbps, up_kbps=up_kbps, walled=walled)
+            self.sessions[username] = wanted
         return True
 
-    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool:
+    def disconnect(self, nas: str, username: str, *, deadline_s: float) -> bool:
         self._hear(nas, "disconnect")
         if not self.obeys_disconnect or username not in self.sessions:
             return False

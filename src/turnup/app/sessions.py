@@ -19,22 +19,12 @@ class SessionsByDriver:
         self._gateways = gateways
 
     def change_authorization(
-        self,
-        nas: str,
-        username: str,
-        session_id: str | None,
-        down_kbps: int,
-        up_kbps: int,
-        walled: bool,  # noqa: FBT001  the port's signature
-        *,
-        deadline_s: float,
+        self, nas: str, username: str, wanted: LiveSession, *, deadline_s: float
     ) -> bool:
-        return self._of(nas).change_authorization(
-            nas, username, session_id, down_kbps, up_kbps, walled, deadline_s=deadline_s
-        )
+        return self._of(nas).change_authorization(nas, username, wanted, deadline_s=deadline_s)
 
-    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool:
-        return self._of(nas).disconnect(nas, username, session_id, deadline_s=deadline_s)
+    def disconnect(self, nas: str, username: str, *, deadline_s: float) -> bool:
+        return self._of(nas).disconnect(nas, username, deadline_s=deadline_s)
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         return self._of(nas).live_session(nas, username, deadline_s=deadline_s)

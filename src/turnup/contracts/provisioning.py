@@ -379,21 +379,15 @@ class AaaGateway(Protocol):
     """Port: live sessions on the NAS side (RFC 5176)."""
 
     def change_authorization(
-        self,
-        nas: str,
-        username: str,
-        session_id: str | None,
-        down_kbps: int,
-        up_kbps: int,
-        walled: bool,  # noqa: FBT001
-        *,
-        deadline_s: float,
+        self, nas: str, username: str, wanted: LiveSession, *, deadline_s: float
     ) -> bool:
         """CoA; True when the NAS acknowledged, False when it has no such session or cannot. Raises
         Unavailable when it does not answer."""
         ...
 
-    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool: ...
+    def disconnect(self, nas: str, username: str, *, deadline_s: float) -> bool:
+        """True when the NAS ended her session, False when it has none. Raises Unavailable."""
+        ...
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         """The live session as the NAS itself reports it; None when offline."""

@@ -8,15 +8,15 @@ service with such a user name takes the row over.
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, LiteralString
-from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
+from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment
 from turnup.contracts.inventory import ElementView
 from turnup.gateways.aaa_database.database import aaa_database, schema_text
-from turnup.gateways.transports.postgres import PeerDatabase, own_database
-from turnup.kernel.ids import ServiceId, derived_id
+from turnup.gateways.ownership import service_of
+from turnup.gateways.transports.postgres import PeerDatabase, own_database, raise_fence
+from turnup.kernel.ids import ServiceId
 
 KIND = "aaa_subscriber"
 _ATTRIBUTES = ("username", "secret", "ipv4", "ipv6_wan", "ipv6_pd", "down_kbps", "up_kbps", "state")
@@ -25,11 +25,6 @@ _READ: LiteralString = """
 SELECT key, generation, username, aaa.opened(secret, %(data_key)s), host(ipv4), ipv6_wan::text, ipv6_pd::text,
        down_kbps::text, up_kbps::text, state
 FROM aaa.subscriber"""
-_FENCE: LiteralString = """
-INSERT INTO aaa.fence AS held (key, generation)
-SELECT key, generation FROM unnest(%s::text[], %s::bigint[]) AS wanted (key, generation) ORDER BY key
-ON CONFLICT (key) DO UPDATE SET generation = excluded.generation WHERE held.generation <= excluded.generation
-RETURNING key"""
 _WANTED: LiteralString = """jsonb_to_recordset(%s) AS wanted (
   key text, generation bigint, username text, secret text, ipv4 inet, ipv6_wan cidr, ipv6_pd cidr,
   down_kbps integer, up_kbps integer, state text)"""
@@ -102,15 +97,7 @@ class AaaDatabaseDriver:
         drops = [str(change.service_id) for change in changes if change.want is None]
         database = self._database(element, credentials, deadline_s)
         with database.transaction("apply", deadline_s) as connection:
-            fenced = connection.execute(
-                _FENCE,
-                ([str(change.service_id) for change in changes], [change.generation for change in changes]),
-            ).fetchall()
-            stale = {str(change.service_id) for change in changes} - {row[0] for row in fenced}
-            if stale:
-                raise StaleGeneration(
-                    f"{element.code} holds a newer generation of {', '.join(sorted(stale))}"
-                )
+            raise_fence(connection, "aaa", element, changes)
             if drops:
                 connection.execute(_DROP, (drops,))
             if puts:
@@ -155,20 +142,11 @@ def _fragment(element: ElementView, row: Sequence[Any]) -> Fragment:
     key, generation, *values = row
     attributes = {name: value for name, value in zip(_ATTRIBUTES, values, strict=True) if value is not None}
     return Fragment(
-        service_id=_service_of(element, key, attributes["username"]),
+        service_id=service_of(element, attributes["username"] if key is None else key),
         kind=KIND,
         attributes=attributes,
         generation=generation,
     )
-
-
-def _service_of(element: ElementView, key: str | None, username: str) -> ServiceId:
-    if key is not None:
-        try:
-            return ServiceId(UUID(key))
-        except ValueError:
-            return ServiceId(derived_id("foreign", element.code, key))
-    return ServiceId(derived_id("foreign", element.code, username))
 
 
 def _row(fragment: Fragment) -> dict[str, str | int | None]:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
+from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment
 from turnup.contracts.inventory import ElementView
 from turnup.gateways.dhcp.reservation import (
     ADDRESS,
@@ -27,8 +27,9 @@ from turnup.gateways.dhcp.reservation import (
     fragment,
     reservation,
 )
-from turnup.gateways.transports.postgres import PeerDatabase, own_database
-from turnup.kernel.ids import ServiceId, derived_id
+from turnup.gateways.ownership import service_of
+from turnup.gateways.transports.postgres import PeerDatabase, own_database, raise_fence
+from turnup.kernel.ids import ServiceId
 
 _PORTAL4, _PORTAL6 = 114, 103  # RFC 8910
 _HOST_SCOPE = 3  # Kea's dhcp_option_scope: one host
@@ -47,11 +48,6 @@ SELECT h.dhcp_identifier, h.dhcp_identifier_type, h.ipv4_address, h.user_context
                 (SELECT o.formatted_value FROM dhcp6_options o WHERE o.host_id = h.host_id AND o.code = 103))
 FROM hosts h"""
 _OF: LiteralString = " WHERE h.user_context::jsonb #>> '{turnup,service}' = ANY(%s)"
-_FENCE: LiteralString = """
-INSERT INTO turnup.fence AS held (key, generation)
-SELECT key, generation FROM unnest(%s::text[], %s::bigint[]) AS wanted (key, generation) ORDER BY key
-ON CONFLICT (key) DO UPDATE SET generation = excluded.generation WHERE held.generation <= excluded.generation
-RETURNING key"""
 _DROP: LiteralString = """
 DELETE FROM hosts WHERE user_context::jsonb #>> '{turnup,service}' = ANY(%s)
 RETURNING ipv4_address, dhcp_identifier"""
@@ -110,7 +106,7 @@ class KeaDriver:
         by_key: dict[str, list[Row]] = {}
         for row in rows:
             by_key.setdefault(row.key, []).append(row)
-        found = [fragment(server, _service_of(element, key), held) for key, held in by_key.items()]
+        found = [fragment(server, service_of(element, key), held) for key, held in by_key.items()]
         return {each.service_id: each for each in found}
 
     def apply(
@@ -120,7 +116,8 @@ class KeaDriver:
         wanted = [reservation(server, change.want) for change in changes if change.want is not None]
         keys = [str(change.service_id) for change in changes]
         with self._database(element, credentials).transaction("apply", deadline_s) as connection:
-            _fence(connection, element, changes)
+            _lay_out(connection)
+            raise_fence(connection, "turnup", element, changes)
             going6 = [row[0] for row in connection.execute(_HELD6, (keys,)).fetchall()]
             going4 = [row[0] for row in connection.execute(_DROP, (keys,)).fetchall()]
             for each in wanted:
@@ -190,16 +187,11 @@ def _context(text: str | None) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _fence(connection: psycopg.Connection[Any], element: ElementView, changes: Sequence[Change]) -> None:
+def _lay_out(connection: psycopg.Connection[Any]) -> None:
     laid_out = connection.execute(_LAID_OUT).fetchone()
     if laid_out is None or not laid_out[0]:
         for statement in _LAY_OUT.split(";\n"):
             connection.execute(statement.encode())
-    keys = [str(change.service_id) for change in changes]
-    fenced = connection.execute(_FENCE, (keys, [change.generation for change in changes])).fetchall()
-    stale = set(keys) - {row[0] for row in fenced}
-    if stale:
-        raise StaleGeneration(f"{element.code} holds a newer generation of {', '.join(sorted(stale))}")
 
 
 def _put(connection: psycopg.Connection[Any], wanted: Reservation) -> None:
@@ -224,13 +216,6 @@ def _host(connection: psycopg.Connection[Any], wanted: Reservation, kind: int, i
     made = connection.execute(_HOST, values).fetchone()
     assert made is not None  # INSERT ... RETURNING of one row
     return int(made[0])
-
-
-def _service_of(element: ElementView, key: str) -> ServiceId:
-    try:
-        return ServiceId(UUID(key))
-    except ValueError:
-        return ServiceId(derived_id("foreign", element.code, key))
 
 
 def _words(attributes: Mapping[str, str]) -> str:

@@ -11,15 +11,15 @@ from uuid import UUID
 
 from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
 from turnup.contracts.inventory import ElementView
-from turnup.gateways.linux.reading import SHOW, Gateway, Held, parse
+from turnup.gateways.linux.reading import SHELL, SHOW, Gateway, Held, complaint, read_answer
 from turnup.gateways.linux.ruleset import Base
 from turnup.gateways.linux.writing import BUSY, MOVED, script
+from turnup.gateways.ownership import service_of
 from turnup.gateways.transports.ssh import SshPool, SshTarget
 from turnup.kernel.errors import Unavailable
-from turnup.kernel.ids import ElementId, ServiceId, derived_id
+from turnup.kernel.ids import ElementId, ServiceId
 
 KIND = "subscriber"
-_SHELL = "exec sh -s"
 _TRIES = 3
 
 
@@ -101,7 +101,7 @@ class LinuxDriver:
             if fenced:
                 _fence(element, gateway, changes)
             text, commands = script(base, gateway, changes)
-            answer = self._ssh.exec(SshTarget.of(element, credentials), _SHELL, deadline_s, given=text)
+            answer = self._ssh.exec(SshTarget.of(element, credentials), SHELL, deadline_s, given=text)
             if answer.status == 0:
                 return commands
             if answer.status is None:
@@ -109,22 +109,12 @@ class LinuxDriver:
             if answer.status == BUSY:
                 raise Unavailable(f"{element.code} is being configured by somebody else")
             if answer.status != MOVED:
-                raise ElementRefused(f"{element.code}: {_last_line(answer.stdout)}")
+                raise ElementRefused(f"{element.code}: {complaint(answer.stdout)}")
         raise Unavailable(f"{element.code} changed each time before it could be changed")
 
     def _look(self, element: ElementView, credentials: Credentials, deadline_s: float) -> Gateway:
-        answer = self._ssh.exec(SshTarget.of(element, credentials), _SHELL, deadline_s, given=SHOW)
-        if answer.status is None:
-            raise Unavailable(f"{element.code} dropped the connection")
-        if answer.status != 0:
-            raise ElementRefused(f"{element.code}: {_last_line(answer.stdout)}")
-        try:
-            return parse(answer.stdout)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ElementRefused(
-                f"{element.code} says what cannot be read: {error}",
-                remedy="it needs nftables 1.0, iproute2 6 and coreutils",
-            ) from error
+        answer = self._ssh.exec(SshTarget.of(element, credentials), SHELL, deadline_s, given=SHOW)
+        return read_answer(element.code, answer)
 
 
 def _fence(element: ElementView, gateway: Gateway, changes: Sequence[Change]) -> None:
@@ -135,11 +125,6 @@ def _fence(element: ElementView, gateway: Gateway, changes: Sequence[Change]) ->
                 f"{element.code} holds generation {held.generation} of {change.service_id}, "
                 f"newer than {change.generation}"
             )
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("^")]
-    return lines[0].strip()[:300] if lines else "failed without a reason"
 
 
 def _fragment(element: ElementView, key: str, held: Held) -> Fragment:
@@ -159,18 +144,11 @@ def _fragment(element: ElementView, key: str, held: Held) -> Fragment:
         "walled": held.walled,
     }
     return Fragment(
-        service_id=_service_of(element, key),
+        service_id=service_of(element, key),
         kind=KIND,
         attributes={name: value for name, value in values.items() if value},
         generation=held.generation,
     )
-
-
-def _service_of(element: ElementView, key: str) -> ServiceId:
-    try:
-        return ServiceId(UUID(key))
-    except ValueError:
-        return ServiceId(derived_id("foreign", element.code, key))
 
 
 def _config_line(fragment: Fragment) -> str:

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from turnup.contracts.configuration import ElementRefused
 from turnup.gateways.linux.ruleset import FOLDER, ROUTE_PROTOCOL
+from turnup.gateways.transports.ssh import ExecResult
+from turnup.kernel.errors import Unavailable
 
 _NOTED = ("username", "circuit_id", "down_kbps", "up_kbps")
 SHOW = f"""
@@ -26,7 +29,9 @@ cat epoch; sha256sum base.nft
 find . -name '*.service' -exec grep -hE '^(service|{"|".join(_NOTED)}|generation) ' {{}} +
 exit 0
 """
-"""A script for /bin/sh; `parse` reads what it prints."""
+"""A script for /bin/sh; `read_answer` reads what it prints."""
+SHELL = "exec sh -s"
+"""The command that takes a script on its input."""
 
 _UNITS = ("", "K", "M", "G", "T")
 _RATE = re.compile(r"(?P<number>[0-9]+)(?P<unit>[KMGT]?)bit")
@@ -110,6 +115,27 @@ def plan_kbps(shown: str, noted: int | None) -> int:
         raise ValueError(f"{shown!r} is no rate of tc")
     bps = int(found["number"]) * int(1000 ** _UNITS.index(found["unit"]))
     return round(bps * _PAYLOAD_BYTES / _FRAME_BYTES / 1000)
+
+
+def read_answer(code: str, answer: ExecResult) -> Gateway:
+    """What the element answered to SHOW. Raises Unavailable, ElementRefused."""
+    if answer.status is None:
+        raise Unavailable(f"{code} dropped the connection")
+    if answer.status != 0:
+        raise ElementRefused(f"{code}: {complaint(answer.stdout)}")
+    try:
+        return parse(answer.stdout)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ElementRefused(
+            f"{code} says what cannot be read: {error}",
+            remedy="it needs nftables 1.0, iproute2 6 and coreutils",
+        ) from error
+
+
+def complaint(text: str) -> str:
+    """Why a script failed, in one line."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("^")]
+    return lines[0].strip()[:300] if lines else "failed without a reason"
 
 
 def parse(text: str) -> Gateway:

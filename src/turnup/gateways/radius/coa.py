@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pyrad.dictionary import Dictionary
 from pyrad.packet import CoAACK, CoAPacket, CoARequest, DisconnectACK, DisconnectRequest, Packet, PacketError
 
+from turnup.contracts.provisioning import LiveSession
 from turnup.kernel.errors import Unavailable
 from turnup.runtime.database import refuse_in_transaction
 
@@ -25,7 +26,6 @@ ATTRIBUTE User-Name 1 string
 ATTRIBUTE Filter-Id 11 string
 ATTRIBUTE Reply-Message 18 string
 ATTRIBUTE Proxy-State 33 octets
-ATTRIBUTE Acct-Session-Id 44 string
 ATTRIBUTE Message-Authenticator 80 octets
 ATTRIBUTE Error-Cause 101 integer
 VENDOR WISPr 14122
@@ -52,34 +52,21 @@ class CoaPeer:
     secret: bytes = field(repr=False)
 
 
-def change_authorization(
-    peer: CoaPeer,
-    username: str,
-    session_id: str | None,
-    *,
-    down_kbps: int,
-    up_kbps: int,
-    walled: bool,
-    deadline_s: float,
-) -> bool:
+def change_authorization(peer: CoaPeer, username: str, wanted: LiveSession, *, deadline_s: float) -> bool:
     """New rates and filter for a live session; True: acknowledged, False: refused (no such session, not
     supported, ...). Raises Unavailable when no genuine answer comes in time."""
-    attributes = _identity(username, session_id) | {
-        "WISPr-Bandwidth-Max-Down": _bits(down_kbps),
-        "WISPr-Bandwidth-Max-Up": _bits(up_kbps),
-        "Filter-Id": WALLED_FILTER if walled else FULL_FILTER,
+    attributes: dict[str, str | int] = {
+        "User-Name": username,
+        "WISPr-Bandwidth-Max-Down": _bits(wanted.down_kbps),
+        "WISPr-Bandwidth-Max-Up": _bits(wanted.up_kbps),
+        "Filter-Id": WALLED_FILTER if wanted.walled else FULL_FILTER,
     }
     return _ask(peer, CoARequest, attributes, deadline_s) == CoAACK
 
 
-def disconnect(peer: CoaPeer, username: str, session_id: str | None, *, deadline_s: float) -> bool:
+def disconnect(peer: CoaPeer, username: str, *, deadline_s: float) -> bool:
     """End a live session; True: acknowledged, False: refused. Raises Unavailable."""
-    return _ask(peer, DisconnectRequest, _identity(username, session_id), deadline_s) == DisconnectACK
-
-
-def _identity(username: str, session_id: str | None) -> dict[str, str | int]:
-    by_user: dict[str, str | int] = {"User-Name": username}
-    return {**by_user, "Acct-Session-Id": session_id} if session_id else by_user
+    return _ask(peer, DisconnectRequest, {"User-Name": username}, deadline_s) == DisconnectACK
 
 
 def _bits(kbps: int) -> int:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
-from uuid import UUID
 
 from turnup.contracts.configuration import Change, Credentials, ElementRefused, Fragment, StaleGeneration
 from turnup.contracts.inventory import ElementView
+from turnup.gateways.ownership import service_of
 from turnup.gateways.transports.ssh import ExecResult, SshPool, SshTarget
 from turnup.kernel.errors import Unavailable
-from turnup.kernel.ids import ElementId, ServiceId, derived_id
+from turnup.kernel.ids import ElementId, ServiceId
 
 _ERROR = "% Error: "
 _UNCERTAIN = "internal error during commit"
@@ -245,18 +245,11 @@ def _fragment(element: ElementView, grammar: _Grammar, key: str, leaves: Mapping
     if leaves.get("admin") == "down":
         attributes["admin"] = "down"  # we never set it: a service shut by hand shows as drift
     return Fragment(
-        service_id=_service_of(element, key),
+        service_id=service_of(element, key),
         kind=grammar.kind,
         attributes=attributes,
         generation=int(leaves.get("generation", "0")),
     )
-
-
-def _service_of(element: ElementView, key: str) -> ServiceId:
-    try:
-        return ServiceId(UUID(key))
-    except ValueError:
-        return ServiceId(derived_id("foreign", element.code, key))
 
 
 def _edit(grammar: _Grammar, change: Change) -> Iterable[str]:

@@ -17,28 +17,12 @@ class NasSessions:
         self._nas = nas
 
     def change_authorization(
-        self,
-        nas: str,
-        username: str,
-        session_id: str | None,
-        down_kbps: int,
-        up_kbps: int,
-        walled: bool,  # noqa: FBT001  the port's signature
-        *,
-        deadline_s: float,
+        self, nas: str, username: str, wanted: LiveSession, *, deadline_s: float
     ) -> bool:
-        return change_authorization(
-            self._peer(nas),
-            username,
-            session_id,
-            down_kbps=down_kbps,
-            up_kbps=up_kbps,
-            walled=walled,
-            deadline_s=deadline_s,
-        )
+        return change_authorization(self._peer(nas), username, wanted, deadline_s=deadline_s)
 
-    def disconnect(self, nas: str, username: str, session_id: str | None, *, deadline_s: float) -> bool:
-        return disconnect(self._peer(nas), username, session_id, deadline_s=deadline_s)
+    def disconnect(self, nas: str, username: str, *, deadline_s: float) -> bool:
+        return disconnect(self._peer(nas), username, deadline_s=deadline_s)
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         if not username or any(letter in " ,;\"'\\#" or not letter.isprintable() for letter in username):

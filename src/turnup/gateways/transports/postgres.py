@@ -1,15 +1,16 @@
 """Connections to a PostgreSQL that is a peer's own (AAA, DHCP), and how its errors read in Turnup."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from turnup.contracts.configuration import Credentials, ElementRefused
+from turnup.contracts.configuration import Change, Credentials, ElementRefused, StaleGeneration
 from turnup.contracts.inventory import ElementView
 from turnup.kernel.errors import Unavailable
 from turnup.runtime.database import refuse_in_transaction
@@ -29,6 +30,12 @@ _DEADLINE: LiteralString = (
 )
 _IDLE_MS = 3_000
 """A stopped process must not keep its row locks: those who come after it wait for them."""
+
+_FENCE: LiteralString = """
+INSERT INTO {fence} AS held (key, generation)
+SELECT key, generation FROM unnest(%s::text[], %s::bigint[]) AS wanted (key, generation) ORDER BY key
+ON CONFLICT (key) DO UPDATE SET generation = excluded.generation WHERE held.generation <= excluded.generation
+RETURNING key"""
 
 
 def own_database(element: ElementView, credentials: Credentials, *, port: str = "5432") -> str | None:
@@ -81,6 +88,19 @@ class PeerDatabase:
 
     def close(self) -> None:
         self._pool.close()
+
+
+def raise_fence(
+    connection: psycopg.Connection[Any], schema: str, element: ElementView, changes: Sequence[Change]
+) -> None:
+    """Keep each change's generation in the table `fence` of this schema; it stays after a removal. Raises
+    StaleGeneration where a newer one stands there already: we are the late ones, and nothing is changed."""
+    keys = [str(change.service_id) for change in changes]
+    statement = sql.SQL(_FENCE).format(fence=sql.Identifier(schema, "fence"))
+    fenced = connection.execute(statement, (keys, [change.generation for change in changes])).fetchall()
+    stale = set(keys) - {row[0] for row in fenced}
+    if stale:
+        raise StaleGeneration(f"{element.code} holds a newer generation of {', '.join(sorted(stale))}")
 
 
 def _plain(error: Exception) -> str:

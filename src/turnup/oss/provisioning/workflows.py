@@ -157,16 +157,10 @@ class NetworkRealiser:
         self, service: Service, nas: str, wanted: LiveSession | None, deadline_s: float
     ) -> tuple[int, int] | None:
         changed = wanted is not None and self._aaa.change_authorization(
-            nas,
-            service.login,
-            None,
-            wanted.down_kbps,
-            wanted.up_kbps,
-            wanted.walled,
-            deadline_s=deadline_s,
+            nas, service.login, wanted, deadline_s=deadline_s
         )
         if not changed:  # she re-authenticates by herself, and gets what the AAA server now says
-            self._aaa.disconnect(nas, service.login, None, deadline_s=deadline_s)
+            self._aaa.disconnect(nas, service.login, deadline_s=deadline_s)
         # whatever it answered: a refused Disconnect leaves a ceased customer online
         read_back = self._aaa.live_session(nas, service.login, deadline_s=deadline_s)
         if read_back is None:
