@@ -141,9 +141,9 @@ class RealRig:
         self._cleanup.close()
 
     def _start(self) -> None:
-        self._cleanup.callback(lab.down)
         began = time.perf_counter()
         self.endpoints = lab.up(Plan(self._subscribers))
+        self._cleanup.callback(lab.down)  # not before: a lab that was refused is somebody else's
         self.started["lab_up"] = _ms(began)
         folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnup-real-"))
         Path(folder).chmod(0o755)

@@ -62,3 +62,15 @@ def test_columns_go_in_as_arrays_and_as_copied_rows(house: House) -> None:
         assert rows(unit.connection, "SELECT reason FROM billing.parked_account", {}) == [
             ('odd, "quoted"\n',)
         ]
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [("SELECT 1.5", pl.Int64), ("SELECT 'yes'", pl.Boolean), ("SELECT '1 June'", pl.Date)],
+)
+def test_a_value_that_is_none_of_its_kind_is_refused(
+    house: House, query: str, kind: type[pl.DataType]
+) -> None:
+    """Money that does not fit must never come as nothing."""
+    with house.unit() as unit, pytest.raises(pl.exceptions.PolarsError):
+        read_frame(unit.connection, query, {}, {"x": kind})

@@ -80,6 +80,8 @@ class Element:
     slow_s: float = 0.0
     at_work: int = 0
     most_at_work: int = 0
+    started: list[float] = field(default_factory=list)
+    """When each write began, by the monotonic clock."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(
@@ -102,6 +104,7 @@ class Element:
         with self.lock:
             self.at_work += 1
             self.most_at_work = max(self.most_at_work, self.at_work)
+            self.started.append(time.monotonic())
         try:
             time.sleep(self.slow_s)
             return self._apply(changes)

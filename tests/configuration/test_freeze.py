@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -118,15 +118,7 @@ def test_once_freeze_has_returned_no_write_starts(
     runtime: Runtime, path: ApplyPath, element: Element, intend: Any, freeze: Any
 ) -> None:
     """Writers run all the time; what they start is seen by the element itself."""
-    starts: list[float] = []
-    apply = element._apply
-
-    def noted(changes: Sequence[Any]) -> tuple[str, ...]:
-        starts.append(time.monotonic())
-        time.sleep(0.02)
-        return apply(changes)
-
-    element._apply = noted  # type: ignore[method-assign]
+    element.slow_s = 0.02
     numbers: Iterator[int] = iter(range(1, 10_000))
     stop = threading.Event()
 
@@ -138,7 +130,7 @@ def test_once_freeze_has_returned_no_write_starts(
 
     with ThreadPoolExecutor(3) as writers:
         running = [writers.submit(write) for _ in range(3)]
-        while len(starts) < 5:
+        while len(element.started) < 5:
             time.sleep(0.01)
         assert path.settle(freeze(), deadline_s=10) == []
         frozen_at = time.monotonic()
@@ -146,7 +138,7 @@ def test_once_freeze_has_returned_no_write_starts(
         stop.set()
         for each in running:
             each.result()
-    assert [start for start in starts if start > frozen_at] == []
+    assert [start for start in element.started if start > frozen_at] == []
 
 
 def test_an_element_that_is_stuck_in_a_write_is_named(
@@ -195,6 +187,9 @@ def test_a_freeze_needs_a_name_a_reason_and_something_to_freeze(
         ("cli:anna", FreezeScope.ALL, None, " ", InvalidInput),
         ("cli:anna", FreezeScope.ELEMENT, "olt9", "r", NotFound),
         ("cli:anna", FreezeScope.SITE, "pop9", "r", NotFound),
+        ("cli:anna", FreezeScope.ALL, "olt1", "r", InvalidInput),
+        ("cli:anna", FreezeScope.ELEMENT, None, "r", InvalidInput),
+        ("cli:anna", FreezeScope.SITE, "", "r", InvalidInput),
     ]
     for actor, scope, code, reason, error in wrong:
         with pytest.raises(error), runtime.unit("configuration", actor) as unit:

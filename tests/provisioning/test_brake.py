@@ -224,3 +224,18 @@ def test_another_ont_on_a_running_service_is_an_automatic_change(
     assert serials == [f"TURN9{n:03}" for n in range(25)] + ["TURN1"]
     act(provisioning.release_holds, None, "ONTs were swapped, ticket 7")
     assert provisioning.resources(service_id(25))["ont_serial"] == "TURN9025"
+
+
+@pytest.mark.usefixtures("running")
+def test_what_waits_is_listed_and_counted_however_old_it_is(
+    act: Act, provisioning: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turnup.oss.provisioning.store.HOLDS_SHOWN", 2)
+    for n in range(LIMIT + 5):
+        suspend(act, provisioning, n)
+    waiting = provisioning.holds()
+    act(lambda unit: provisioning.refuse_holds(unit, [hold.id for hold in waiting[1:4]], "no"))
+    assert [hold.n for hold in provisioning.holds()] == [waiting[0].n, waiting[4].n]
+    assert [hold.n for hold in provisioning.holds(open_only=False)] == [waiting[n].n for n in (0, 3, 4)]
+    brake = provisioning.brake()
+    assert (brake.waiting, brake.waiting_services, brake.waiting_since) == (2, 2, waiting[0].held_at)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnup.contracts.provisioning import Admission, Cause, CauseKind, ServiceState
+from turnup.kernel.actors import require_person
 from turnup.kernel.errors import InvalidInput, NotAllowed
 from turnup.oss.provisioning.rules import brake
 from turnup.oss.provisioning.rules.brake import BrakeFacts, BrakePolicy, Decision, Known
@@ -135,8 +136,8 @@ def test_only_what_somebody_asked_for_and_its_undo_are_not_automatic(kind: Cause
 )
 def test_only_somebody_with_a_name_decides(actor: str) -> None:
     with pytest.raises(NotAllowed):
-        brake.require_person(actor, "release")
-    brake.require_person("cli:anna", "release")
+        require_person(actor, "release")
+    require_person("cli:anna", "release")
 
 
 def test_a_policy_document() -> None:

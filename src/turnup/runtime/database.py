@@ -53,7 +53,7 @@ class _OneAtATime(psycopg.Cursor[Any]):
 
     def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
         if returning:
-            raise NotImplementedError("one statement with RETURNING, or COPY, does this better")
+            raise psycopg.NotSupportedError("one statement with RETURNING, or COPY, does this better")
         for params in params_seq:
             self.execute(query, params)  # type: ignore[arg-type]  # a template has no parameters to repeat
 

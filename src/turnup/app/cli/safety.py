@@ -10,7 +10,7 @@ from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import actor, house
 from turnup.app.house import House
 from turnup.contracts.configuration import FreezeScope
-from turnup.contracts.provisioning import HoldView
+from turnup.contracts.provisioning import HoldState, HoldView
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.kernel.ids import FreezeId, HoldId, ServiceId
 from turnup.oss.configuration.workflows import SETTLE_S
@@ -154,11 +154,7 @@ def brake_release(
     numbers: Chosen = None, reason: Reason = "", everything: AllOfThem = False, as_json: AsJson = False
 ) -> None:
     """Let held changes go on. They do not count against the hour: you have looked at them."""
-    with house() as assembled:
-        ids = _chosen(assembled, numbers, everything=everything)
-        with assembled.runtime.unit("provisioning", actor()) as unit:
-            done = assembled.provisioning.release_holds(unit, ids, reason)
-    _say("released", done, as_json=as_json)
+    _decide(HoldState.RELEASED, numbers, reason, everything=everything, as_json=as_json)
 
 
 @brake_app.command("refuse")
@@ -166,18 +162,22 @@ def brake_refuse(
     numbers: Chosen = None, reason: Reason = "", everything: AllOfThem = False, as_json: AsJson = False
 ) -> None:
     """Refuse held changes: their orders are cancelled, nothing of them ever reaches the network."""
+    _decide(HoldState.REFUSED, numbers, reason, everything=everything, as_json=as_json)
+
+
+def _decide(
+    state: HoldState, numbers: list[int] | None, reason: str, *, everything: bool, as_json: bool
+) -> None:
     with house() as assembled:
+        provisioning = assembled.provisioning
+        decide = provisioning.release_holds if state is HoldState.RELEASED else provisioning.refuse_holds
         ids = _chosen(assembled, numbers, everything=everything)
         with assembled.runtime.unit("provisioning", actor()) as unit:
-            done = assembled.provisioning.refuse_holds(unit, ids, reason)
-    _say("refused", done, as_json=as_json)
-
-
-def _say(what: str, done: int, *, as_json: bool) -> None:
+            done = decide(unit, ids, reason)
     if as_json:
-        print_json({what: done})
+        print_json({state.value: done})
     else:
-        console.print(f"{done} {what}")
+        console.print(f"{done} {state.value}")
 
 
 def _services(views: Sequence[HoldView]) -> list[ServiceId]:

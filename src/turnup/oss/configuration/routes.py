@@ -32,7 +32,7 @@ def routers(configuration: Configuration, path: ApplyPath, runtime: Runtime) -> 
     router = APIRouter(prefix="/turnup/v1/freezes", tags=["safety"])
 
     @router.get("")
-    def listed(request: Request, all: bool = False) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002
+    def listed(request: Request, *, all: bool = False) -> list[dict[str, Any]]:
         """The freezes in force, the oldest first; with `all`, the lifted ones too."""
         authorise(request, "freezes:read")
         return [_freeze(view) for view in configuration.freezes(active_only=not all)]
@@ -45,7 +45,7 @@ def routers(configuration: Configuration, path: ApplyPath, runtime: Runtime) -> 
         with runtime.unit("configuration", caller.actor) as unit:
             freeze_id = configuration.freeze(unit, body.scope, body.code, body.reason)
         busy = path.settle(freeze_id, deadline_s=SETTLE_S)
-        [view] = [each for each in configuration.freezes() if each.id == freeze_id]
+        [view] = [each for each in configuration.freezes(active_only=False) if each.id == freeze_id]
         return {**_freeze(view), "stillWriting": list(busy)}
 
     @router.post("/{freeze_id}/lift")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from turnup.contracts.configuration import Change, Difference, Fragment, FreezeScope
 from turnup.contracts.inventory import ElementView
-from turnup.kernel.errors import InvalidInput, NotAllowed
+from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import ServiceId
 from turnup.oss.configuration.model import Freeze, Intent
 
@@ -83,9 +83,6 @@ def text_diff(old: str, new: str, old_name: str, new_name: str) -> str:
     )
 
 
-_PERSONS = frozenset({"user", "token", "cli"})
-
-
 def covers(freeze: Freeze, element: ElementView) -> bool:
     """Whether this freeze forbids writing to the element."""
     if freeze.lifted_at is not None:
@@ -95,14 +92,15 @@ def covers(freeze: Freeze, element: ElementView) -> bool:
     return freeze.target_id == (element.id if freeze.scope is FreezeScope.ELEMENT else element.site_id)
 
 
-def require_person(actor: str, reason: str) -> None:
-    """A freeze and its lifting have a name and a reason. Raises NotAllowed, InvalidInput."""
-    kind, _, name = actor.partition(":")
-    if kind not in _PERSONS or not name:
-        raise NotAllowed(
-            f"{actor!r} can neither freeze nor lift",
-            field="actor",
-            remedy="a named person does it, by her token or shell",
+def require_target(scope: FreezeScope, code: str | None) -> None:
+    """A freeze of everything names nothing, any other what it stops. Raises InvalidInput."""
+    if scope is FreezeScope.ALL and code is not None:
+        raise InvalidInput(
+            f"a freeze of everything stops more than {code!r}",
+            field="code",
+            remedy="leave it out, or use scope element or site",
         )
-    if not reason.strip():
-        raise InvalidInput("a reason is missing", field="reason", remedy="say why, for those who come later")
+    if scope is not FreezeScope.ALL and not code:
+        raise InvalidInput(
+            f"a freeze of one {scope.value} needs its code", field="code", remedy="name it, or use scope all"
+        )

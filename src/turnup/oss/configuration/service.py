@@ -22,6 +22,7 @@ from turnup.contracts.configuration import (
 )
 from turnup.contracts.inventory import ElementView
 from turnup.contracts.unit import Unit
+from turnup.kernel.actors import require_person, require_reason
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.kernel.ids import ElementId, FreezeId, ServiceId, new_id
 from turnup.oss.configuration import rules, store
@@ -83,12 +84,14 @@ class Configuration:
         return resealed
 
     def freeze(self, unit: Unit, scope: FreezeScope, code: str | None, reason: str) -> FreezeId:
-        rules.require_person(unit.actor, reason)
+        require_person(unit.actor, "freeze")
+        require_reason(reason)
+        rules.require_target(scope, code)
         wanted = Freeze(
             id=FreezeId(new_id()),
             scope=scope,
             target_id=self._target(scope, code),
-            code=None if scope is FreezeScope.ALL else code,
+            code=code,
             reason=reason,
             frozen_by=unit.actor,
             frozen_at=unit.now,
@@ -125,7 +128,8 @@ class Configuration:
         return sites[code]
 
     def lift(self, unit: Unit, freeze_id: FreezeId, reason: str) -> None:
-        rules.require_person(unit.actor, reason)
+        require_person(unit.actor, "lift a freeze")
+        require_reason(reason)
         present = store.load_freeze(unit.connection, freeze_id)
         if present is None:
             raise NotFound(f"no freeze {freeze_id}", field="freeze", remedy="list them: turnup freeze list")

@@ -107,7 +107,7 @@ def _brake(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
         }
 
     @router.get("/holds")
-    def holds(request: Request, all: bool = False) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002
+    def holds(request: Request, *, all: bool = False) -> list[dict[str, Any]]:
         """What the brake holds, in the order in which it came; with `all`, what was decided too."""
         authorise(request, "brake:read")
         return [_hold(view) for view in provisioning.holds(open_only=not all)]

@@ -23,6 +23,8 @@ from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, HoldI
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.model import Hold, Service
 
+HOLDS_SHOWN = 10_000
+"""So far back the decided requests of the brake are listed."""
 _spec = TypeAdapter(ServiceSpec)
 _elements = TypeAdapter(dict[str, ElementId])
 
@@ -256,12 +258,24 @@ def waiting_holds(connection: Connection, hold_ids: Sequence[HoldId] | None = No
     return [_hold(row) for row in connection.execute(statement.with_for_update())]
 
 
-def holds(connection: Connection, *, open_only: bool, limit: int = 10_000) -> list[Hold]:
+def holds(connection: Connection, *, open_only: bool) -> list[Hold]:
+    """All that wait, in their order; without `open_only` what was decided of the latest HOLDS_SHOWN, too."""
     table = tables.brake_hold
-    statement = select(table).order_by(table.c.n)
-    if open_only:
-        statement = statement.where(table.c.state == HoldState.HELD.value)
-    return [_hold(row) for row in connection.execute(statement.limit(limit))]
+    shown = table.c.state == HoldState.HELD.value
+    if not open_only:
+        latest = select(func.max(table.c.n)).scalar_subquery()
+        shown = shown | (table.c.n > latest - HOLDS_SHOWN)
+    return [_hold(row) for row in connection.execute(select(table).where(shown).order_by(table.c.n))]
+
+
+def waiting_summary(connection: Connection) -> tuple[int, int, datetime | None]:
+    """(requests that wait, services in them, since when)."""
+    table = tables.brake_hold
+    services = func.coalesce(func.sum(func.jsonb_array_length(table.c.services)), 0)
+    row = connection.execute(
+        select(func.count(), services, func.min(table.c.held_at)).where(table.c.state == HoldState.HELD.value)
+    ).one()
+    return int(row[0]), int(row[1]), row[2]
 
 
 def count_waiting(connection: Connection) -> int:

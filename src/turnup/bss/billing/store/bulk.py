@@ -47,15 +47,13 @@ def read_frame(
 
 
 def _typed(name: str, kind: type[pl.DataType]) -> pl.Expr:
-    """PostgreSQL's text of a value as the value; null where it is empty."""
-    column = pl.col(name)
+    """PostgreSQL's text of a value as the value; null where it is empty. What is no such value raises."""
+    column = pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
     if kind is pl.Boolean:
-        return pl.when(column != "").then(column.is_in(["t", "true"])).alias(name)
+        return column.replace_strict({"t": True, "true": True, "f": False, "false": False, None: None})
     if kind is pl.Date:
-        return column.str.to_date("%Y-%m-%d", strict=False)
-    if kind is pl.String:
-        return pl.when(column != "").then(column).alias(name)
-    return column.cast(kind, strict=False)
+        return column.str.to_date("%Y-%m-%d")
+    return column if kind is pl.String else column.cast(kind)
 
 
 def append_frame(connection: Connection, table: str, frame: pl.DataFrame) -> None:

@@ -12,9 +12,8 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 from turnup.contracts.provisioning import Admission, ServiceState
-from turnup.kernel.errors import InvalidInput, NotAllowed
+from turnup.kernel.errors import InvalidInput
 
-_PERSONS = ("user:", "token:", "cli:")
 _FIELDS = frozenset({"services_min", "share_percent"})
 WINDOW = timedelta(hours=1)
 
@@ -95,20 +94,6 @@ def counts(
 def repairable(admission: Admission) -> bool:
     """An automatic repair gives, it never takes: it touches only who is meant to be let in."""
     return admission is Admission.FULL
-
-
-def require_person(actor: str, what: str) -> None:
-    """Raises NotAllowed where nobody with a name decides."""
-    prefix, _, name = actor.partition(":")
-    if f"{prefix}:" not in _PERSONS or not name:
-        raise NotAllowed(
-            f"{actor!r} cannot {what}", field="actor", remedy="a named person does it, by her token or shell"
-        )
-
-
-def require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise InvalidInput("a reason is missing", field="reason", remedy="say why, for those who come later")
 
 
 def brake_policy(document: Mapping[str, object], path: str = "brake") -> BrakePolicy:

@@ -18,6 +18,7 @@ from turnup.contracts.provisioning import (
     HoldView,
 )
 from turnup.contracts.unit import Unit
+from turnup.kernel.actors import require_person, require_reason
 from turnup.kernel.errors import Conflict, NotFound
 from turnup.kernel.ids import HoldId, ServiceId, derived_id
 from turnup.oss.provisioning import store
@@ -124,7 +125,7 @@ class Brake:
 
     def release(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> Sequence[Hold]:
         """These (None: all) may go on, because a named person says so; those that waited, in their order."""
-        rules.require_person(unit.actor, "release what the brake holds")
+        require_person(unit.actor, "release what the brake holds")
         store.lock_brake(unit.connection)
         found = self._chosen(unit, hold_ids, HoldState.RELEASED)
         for hold in found:
@@ -134,8 +135,8 @@ class Brake:
 
     def refuse(self, unit: Unit, hold_ids: Sequence[HoldId] | None, reason: str) -> Sequence[Hold]:
         """These (None: all) never happen, because a named person says so and why."""
-        rules.require_person(unit.actor, "refuse what the brake holds")
-        rules.require_reason(reason)
+        require_person(unit.actor, "refuse what the brake holds")
+        require_reason(reason)
         store.lock_brake(unit.connection)
         found = self._chosen(unit, hold_ids, HoldState.REFUSED)
         for hold in found:
@@ -180,16 +181,16 @@ class Brake:
         with self._runtime.snapshot("provisioning") as connection:
             services = store.count_services(connection)
             used = store.used_since(connection, rules.window_start(now))
-            waiting = store.holds(connection, open_only=True)
+            waiting, waiting_services, since = store.waiting_summary(connection)
         return BrakeView(
             limit=rules.limit(policy, services),
             used=used,
             services=services,
             services_min=policy.services_min,
             share_percent=str(policy.share_percent),
-            waiting=len(waiting),
-            waiting_services=sum(len(hold.service_ids) for hold in waiting),
-            waiting_since=waiting[0].held_at if waiting else None,
+            waiting=waiting,
+            waiting_services=waiting_services,
+            waiting_since=since,
         )
 
     def holds(self, *, open_only: bool) -> Sequence[HoldView]:
