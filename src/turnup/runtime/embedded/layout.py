@@ -116,6 +116,31 @@ class Layout:
     def supervisor_log(self) -> Path:
         return self.data_dir / "supervisor.log"
 
+    @property
+    def archive_script(self) -> Path:
+        """What PostgreSQL calls for every finished WAL segment."""
+        return self.engine / "archive.sh"
+
+    @property
+    def archive_pointer(self) -> Path:
+        """Names the folder of the WAL archive; absent as long as nobody has taken a backup."""
+        return self.engine / "archive-to"
+
+    @property
+    def staging(self) -> Path:
+        """A cluster that is being restored or upgraded, in the shape of a data directory of its own."""
+        return self.data_dir / "staging"
+
+    @property
+    def replaced(self) -> Path:
+        """Clusters put aside by a restore or an upgrade."""
+        return self.data_dir / "replaced"
+
+    @property
+    def exchange_file(self) -> Path:
+        """Written while one cluster takes the place of another."""
+        return self.data_dir / "exchange.json"
+
     def version_stamp(self) -> int | None:
         """The major version that wrote the cluster, None before there is one."""
         try:
@@ -267,7 +292,10 @@ def _copy_readable(source: Path, target: Path) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a small JSON file at once: a reader sees the old content or the new, never a part."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
+    with draft.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 
