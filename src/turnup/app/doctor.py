@@ -15,11 +15,13 @@ from turnup.app.engine import Engine, attach_engine
 from turnup.app.house import assemble
 from turnup.app.mail import smtp_gateway
 from turnup.app.migrations.runner import head
+from turnup.app.restoration.backups import archive_state, store_of
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
 from turnup.runtime import durable, events, health
 from turnup.runtime.database import Database
-from turnup.runtime.embedded import state
+from turnup.runtime.embedded import attach, state
+from turnup.runtime.restored import Gate
 from turnup.runtime.secrets import SecretBox, is_sealed
 from turnup.runtime.settings import ENV_PREFIX, Settings, unknown_variables
 
@@ -64,6 +66,7 @@ def examine(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
     except TurnupError as error:
         return [*findings, _bad("database", error.message, error.remedy)]
     database = Database(engine.url, pool_size=1, application_name="turnup-doctor")
+    findings += _backups(settings)
     try:
         return [*findings, *_database(database, settings, engine)]
     finally:
@@ -125,6 +128,40 @@ def _embedded(settings: Settings) -> Finding:
             "run `turnup up`",
         )
     return _good("embedded PostgreSQL", f"{found.cluster_major}, kept by {found.supervisor_pid}")
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    """Of embedded PostgreSQL; another one's are its administrator's."""
+    if settings.database_url is not None:
+        yield _good("backups", "the database administrator's: this installation has a PostgreSQL of its own")
+        return
+    if not state(settings.data_dir).answers:
+        return  # said above
+    backups = store_of(settings).backups()
+    if not backups:
+        yield _bad("backups", "there is none", "run `turnup backup`, and have it run every night")
+        return
+    last = backups[-1].usable_from
+    age_h = (SystemClock().now() - last).total_seconds() / 3600
+    yield _judged(
+        "backups",
+        f"{len(backups)}, the last {age_h:.0f} h old",
+        f"run `turnup backup`; {settings.backup_age_hours_max:g} hours are allowed (backup_age_hours_max)",
+        ok=age_h <= settings.backup_age_hours_max,
+    )
+    archive = archive_state(settings, attach(settings.data_dir))
+    elsewhere = archive.pointed_at != store_of(settings).wal
+    told = f"last WAL archived {archive.last_archived_at or 'not since the start'}"
+    yield _judged(
+        "archive",
+        f"goes to {archive.pointed_at}"
+        if elsewhere
+        else f"{told}, failing since {archive.last_failed_at}"
+        if archive.failing
+        else told,
+        "is the disk of the backups full or gone? see PostgreSQL's log; then run `turnup backup`",
+        ok=not (archive.failing or elsewhere),
+    )
 
 
 def _key_file(settings: Settings) -> Finding:
@@ -193,6 +230,7 @@ def _database(database: Database, settings: Settings, engine: Engine) -> Iterato
         ("workflows", _workflows),
         ("events", _events),
         ("brake", partial(_safety, settings=settings, engine=engine)),
+        ("restore", _restore),
     )
     for name, check in checks:
         try:
@@ -307,6 +345,19 @@ def _events(database: Database) -> Iterator[Finding]:
         else "none",
         "mend the cause, then `turnup events retry CONSUMER`",
         ok=not parked,
+    )
+
+
+def _restore(database: Database) -> Iterator[Finding]:
+    closed_by = Gate(database.engine).closed_by()
+    yield _judged(
+        "restore",
+        f"the books were restored to {closed_by.target_at or 'their newest state'} by "
+        f"{closed_by.restored_by} at {closed_by.restored_at:%Y-%m-%d %H:%M} and are closed"
+        if closed_by
+        else "nothing waits for a release",
+        "turnup restore compare, then turnup restore release",
+        ok=closed_by is None,
     )
 
 

@@ -197,6 +197,20 @@ class Settings(BaseSettings):
         "those after it for further workers; 0 serves none. The API has /metrics of its own.",
     )
 
+    backup_dir: Path | None = Field(
+        default=None,
+        description="Folder for backups of embedded PostgreSQL and its WAL archive; without it `backups` in "
+        "the data directory. Another disk survives the loss of this one; PostgreSQL's account must reach it.",
+    )
+    backup_keep: int = Field(
+        default=7,
+        ge=1,
+        description="How many backups are kept, and the WAL since the oldest.",
+    )
+    backup_age_hours_max: float = Field(
+        default=26.0, gt=0, description="`turnup doctor` complains when the last backup is older than this."
+    )
+
     simulated_clock: bool = Field(
         default=False,
         description="Take the time from a clock in the database that can be moved; for demo, training and "
@@ -240,6 +254,11 @@ class Settings(BaseSettings):
     def secret_key_path(self) -> Path:
         """Where the key that encrypts credentials lies."""
         return self.secret_key_file or self.data_dir / "secret.key"
+
+    @property
+    def backup_path(self) -> Path:
+        """Where backups lie."""
+        return self.backup_dir or self.data_dir / "backups"
 
     @classmethod
     def settings_customise_sources(

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, lab, order, output, safety, secrets
+from turnup.app.cli import bill, config, data, installation, lab, order, output, restoration, safety, secrets
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ config.register(app)
 lab.register(app)
 secrets.register(app)
 safety.register(app)
+restoration.register(app)
 
 
 def main() -> None:

@@ -100,14 +100,14 @@ class Cluster:
             self.run("initdb", "-D", draft, "--sync-only")
         draft.rename(self.layout.cluster)  # a cluster is there whole or not at all
 
-    def run(self, program: str, *arguments: str | Path) -> None:
+    def run(self, program: str, *arguments: str | Path, folder: Path = Path("/")) -> None:
         """Run one of PostgreSQL's programs as the account, to its end. Raises Unavailable with its words."""
         done = subprocess.run(
             [self.binaries.program(program), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            cwd="/",
+            cwd=folder,
             env=self._environment(),
             check=False,
             **self.account.popen_options(),
@@ -161,7 +161,7 @@ class Cluster:
             "checkpoint_timeout": "15min",
             "wal_compression": "pglz",
             "archive_mode": "on",
-            "archive_command": f"'/bin/sh \"{_quoted(self.layout.archive_script)}\" \"%p\" \"%f\"'",
+            "archive_command": f'\'/bin/sh "{_quoted(self.layout.archive_script)}" "%p" "%f"\'',
             "archive_timeout": ARCHIVE_TIMEOUT_S,
             # queue-like tables (events, workflows) die row by row: clean them early and often
             "autovacuum_naptime": "15s",

