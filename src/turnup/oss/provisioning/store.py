@@ -48,6 +48,12 @@ def _one(connection: Connection, condition: Any, *, lock: bool) -> Service | Non
     return None if row is None else _service(row)
 
 
+def ids_by_login(connection: Connection, logins: Sequence[str]) -> dict[str, ServiceId]:
+    row = tables.service.c
+    found = connection.execute(select(row.login, row.service_id).where(row.login.in_(logins)))
+    return {login: ServiceId(service_id) for login, service_id in found}
+
+
 def load_many(connection: Connection, service_ids: Sequence[ServiceId] | None) -> list[Service]:
     statement = select(tables.service).order_by(tables.service.c.service_id)
     if service_ids is not None:

@@ -776,10 +776,10 @@ GRANT USAGE ON SCHEMA "monitoring" TO "turnup_monitoring"
 -- next
 
 CREATE TABLE monitoring.accounting_cursor (
-	id SMALLSERIAL NOT NULL, 
+	source TEXT NOT NULL, 
 	position BIGINT NOT NULL, 
 	heard_until TIMESTAMP WITH TIME ZONE NOT NULL, 
-	PRIMARY KEY (id)
+	PRIMARY KEY (source)
 )
 
 -- next

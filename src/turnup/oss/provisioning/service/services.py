@@ -320,6 +320,10 @@ class Provisioning:
     def service_by_login(self, login: str) -> ServiceView | None:
         return self._view_by(login=login)
 
+    def services_by_login(self, logins: Sequence[str]) -> Mapping[str, ServiceId]:
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.ids_by_login(connection, logins)
+
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
 
