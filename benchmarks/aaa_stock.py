@@ -124,6 +124,6 @@ def start_stock(postgres: Postgres, secret: str) -> None:
     start_server(
         postgres.namespace,
         plan.HOME / postgres.namespace / "stock",
-        {"site": _SITE, "sql": _SQL},
+        {"site": _SITE, "mods-enabled/sql": _SQL},
         {"secret": secret, "password": password, **ports},
     )

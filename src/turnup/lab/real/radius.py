@@ -46,21 +46,26 @@ def start_aaa(home: Path, name: str, secret: str) -> AaaAccess:
     )
     postgres.sql("CREATE DATABASE aaa OWNER manager")
     values = {"secret": secret, "password": own, "data_key": data_key}
-    start_server(name, home / name, {"site": packaged("site"), "sql": packaged("sql")}, values)
+    configuration = {
+        "site": packaged("site"),
+        "mods-enabled/sql": packaged("sql"),
+        "mods-enabled/rejected": packaged("rejected"),
+    }
+    start_server(name, home / name, configuration, values)
     return AaaAccess(host, secret, data_key, DatabaseAccess(host, PORT, "aaa", "manager", managers))
 
 
 def packaged(name: str) -> str:
-    """A file of our configuration: radiusd.conf, site, sql."""
+    """A file of our configuration: radiusd.conf, site, sql, rejected."""
     return resources.files("turnup.lab.real").joinpath("raddb", name).read_text(encoding="utf-8")
 
 
 def start_server(
     namespace: str, home: Path, configuration: Mapping[str, str], values: Mapping[str, str]
 ) -> None:
-    """Lay out a server in `home` and start it; returns when it is ready. `configuration`: texts `site` and
-    `sql`; `values`: what stands in them between at signs, apart from folders and ports. Of the installed
-    configuration only modules, dictionary and policies are used."""
+    """Lay out a server in `home` and start it; returns when it is ready. `configuration`: files by their
+    place, `site` and modules of its own; `values`: what stands in them between at signs, apart from folders
+    and ports. Of the installed configuration only modules, dictionary and policies are used."""
     raddb, folder = home / "raddb", home / "run"
     (raddb / "mods-enabled").mkdir(parents=True)
     folder.mkdir()
@@ -69,11 +74,7 @@ def start_server(
     for name in _MODULES:
         (raddb / "mods-enabled" / name).symlink_to(STOCK / "mods-available" / name)
     filled = {"raddb": str(raddb), "run": str(folder), "port": str(PORT), "clients": _CLIENTS, **values}
-    for name, text in (
-        ("radiusd.conf", packaged("radiusd.conf")),
-        ("site", configuration["site"]),
-        ("mods-enabled/sql", configuration["sql"]),
-    ):
+    for name, text in {"radiusd.conf": packaged("radiusd.conf"), **configuration}.items():
         for mark, value in filled.items():
             text = text.replace(f"@{mark}@", value)
         write(raddb / name, text, mode=0o640, owner=_ACCOUNT)
