@@ -224,7 +224,8 @@ def test_tokens_that_expired(bad: Any, sql: Engine) -> None:
     alive(sql)
     with sql.begin() as connection:
         connection.execute(
-            text("""INSERT INTO runtime.api_token (token_id, name, secret_hash, scopes, created_at, expires_at)
+            text("""INSERT INTO runtime.api_token
+                      (token_id, name, secret_hash, scopes, created_at, expires_at)
                     VALUES ('x', 'shop', 'x', '["*"]', '2026-01-01Z', '2026-02-01Z')""")
         )
     assert bad()["tokens"].remedy == "make a new one, then `turnup token revoke shop`"
