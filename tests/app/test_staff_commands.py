@@ -193,3 +193,45 @@ def test_a_token_may_belong_to_somebody(turnup: Callable[..., Any], database_url
     assert token["owner"] == "anna"
     turnup("token", "revoke", "hers")
     assert audit(database_url, "token.issued") == audit(database_url, "token.revoked") == [(ME, "access")]
+
+
+def test_openid_by_the_settings(
+    turnup: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = turnup("secrets", "seal", "oidc_client_secret", "--secret", "provider-hush").strip()
+    sealed = said.removeprefix("oidc_client_secret: ")
+    assert sealed.startswith("sealed:")
+    given = {"OIDC_ISSUER": "http://127.0.0.1:1", "OIDC_CLIENT_ID": "turnup", "OIDC_CLIENT_SECRET": sealed,
+             "PUBLIC_URL": "https://turnup.isp.example", "PASSWORD_LOGIN": "false"}  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(f"TURNUP_{name}", value)
+    settings = load_settings()
+    house = assemble(settings, attach_engine(settings), process="test")
+    http = TestClient(api_of(house), raise_server_exceptions=False)
+    assert http.get("/turnup/v1/login/oidc").status_code == 503, "that provider is silent"
+    switched_off = http.post("/turnup/v1/login", json={"name": "anna", "password": ANNAS})
+    assert "switched off" in switched_off.json()["message"]
+    house.close()
+    rotated = turnup("secrets", "rotate", "--json")
+    assert rotated["oidc_client_secret"] not in (None, sealed)
+    path = tmp_path / "secret.key"
+    path.write_text(path.read_text().splitlines()[-1] + "\n")
+    monkeypatch.setenv("TURNUP_OIDC_CLIENT_SECRET", rotated["oidc_client_secret"])
+    settings = load_settings()
+    house = assemble(settings, attach_engine(settings), process="test")
+    assert TestClient(api_of(house)).get("/livez").status_code == 200, "it opens with the new key"
+    house.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"oidc_issuer": "https://login.isp.example"}, "oidc_client_id"),
+        ({"oidc_issuer": "https://login.isp.example", "oidc_client_id": "x"}, "public_url"),
+        ({"password_login": False}, "password_login"),
+    ],
+)
+def test_settings_by_which_nobody_could_log_in(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(**given)
+    assert caught.value.field == named
