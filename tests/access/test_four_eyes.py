@@ -108,6 +108,16 @@ def test_what_fails_happened_not_at_all_and_still_waits(
     assert ben.post(f"{APPROVALS}/{approval}/approve").json()["state"] == "executed"
 
 
+def test_what_could_not_happen_is_not_kept(
+    people: None, siren: Siren, browser: Browser, audited: Any
+) -> None:
+    anna, siren.breaks = browser("anna"), True
+    assert anna.post("/siren?why=fire").json()["message"] == "the siren is broken"
+    assert anna.put("/turnup/v1/staff/No Name", json={"roles": ["billing"]}).status_code == 400
+    assert anna.get(APPROVALS).json() == []
+    assert (audited("siren.sounded"), audited("approval.asked")) == ([], [])
+
+
 def test_who_may_no_more_has_not_asked(people: None, hire: Any, browser: Browser, audited: Any) -> None:
     approval = asked(browser("anna"))
     ben = browser("ben")

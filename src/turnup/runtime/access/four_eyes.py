@@ -101,7 +101,8 @@ class FourEyes:
 
     def ask(self, action: str, arguments: Arguments, caller: Caller) -> Outcome:
         """Do it, where one pair of eyes is enough; else keep the request. The same request by the same person
-        while one waits is that one. Raises NotAllowed, ApprovalNeeded, and whatever the use case raises."""
+        while one waits is that one. Raises NotAllowed, ApprovalNeeded, and whatever the use case raises, kept
+        or not: nobody is asked to approve what could not happen."""
         dangerous = self._dangerous[action]
         if not caller.may(dangerous.scope):
             raise NotAllowed(f"{caller.name} does not hold the scope {dangerous.scope}", field="actor")
@@ -109,6 +110,7 @@ class FourEyes:
             return Outcome(self._do(dangerous, arguments, caller.actor))
         person = check_asker(caller.person)
         pinned = dangerous.pin(arguments)
+        self._rehearse(dangerous, pinned, caller.actor)
         with staff.access_unit(self._runtime, caller.actor) as unit:
             unit.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_LOCK, 0))))
             same = (table.c.action == action) & (table.c.arguments == pinned)
@@ -191,6 +193,14 @@ class FourEyes:
             return dangerous.run(actor, arguments)
         with self._runtime.database.engine.begin() as connection:
             return self._in_transaction(connection, dangerous, arguments, actor)
+
+    def _rehearse(self, dangerous: Dangerous | DangerousOutside, arguments: Arguments, actor: str) -> None:
+        """Do it and take it back, so that what is wrong with it is said to the one who asks."""
+        if isinstance(dangerous, DangerousOutside):
+            return
+        with self._runtime.database.engine.connect() as connection, connection.begin() as transaction:
+            self._in_transaction(connection, dangerous, arguments, actor)
+            transaction.rollback()
 
     def _in_transaction(
         self, connection: Connection, dangerous: Dangerous, arguments: Arguments, actor: str

@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from sqlalchemy import delete, insert, select, update
 
+from turnup.kernel.access import staff_actor
 from turnup.kernel.errors import InvalidInput, Unauthenticated, Unavailable
 from turnup.runtime.access import staff
 from turnup.runtime.access.sessions import Logins, OpenedSession
@@ -105,7 +106,7 @@ class OpenIdLogin:
             with staff.access_unit(self._runtime, "nobody") as unit:
                 unit.audit("login.refused", "oidc", after={"address": address, "why": refusal.message})
             raise
-        with staff.access_unit(self._runtime, f"staff:{name}") as unit:
+        with staff.access_unit(self._runtime, staff_actor(name)) as unit:
             pinned = update(staff_table).where(staff_table.c.name == name).values(oidc_subject=claims["sub"])
             unit.connection.execute(pinned)
             return self._logins.open(unit, name, "oidc", address)
