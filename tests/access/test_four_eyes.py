@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from access.conftest import Siren
 from turnup.kernel.access import ApprovalNeeded, ApprovalState
 from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
+from turnup.kernel.ids import BrandId, derived_id
 from turnup.runtime.access.edge import Access
 from turnup.runtime.access.four_eyes import FourEyes
 from turnup.runtime.access.staff import access_unit
@@ -84,6 +85,16 @@ def test_who_asked_may_take_it_back_and_others_refuse(people: None, browser: Bro
     assert ben.get(APPROVALS).json() == []
     assert len(ben.get(APPROVALS, params={"all": True}).json()) == 2
     assert audited("siren.sounded") == []
+
+
+def test_who_is_confined_neither_sees_nor_decides(people: None, hire: Any, browser: Browser) -> None:
+    approval = asked(browser("anna"))
+    hire("dora", "administrator", brand_id=BrandId(derived_id("brand", "red")))
+    dora = browser("dora")
+    assert dora.get(APPROVALS).json() == []
+    assert dora.get(f"{APPROVALS}/{approval}").status_code == 404
+    assert dora.post(f"{APPROVALS}/{approval}/approve").status_code == 403
+    assert dora.post(f"{APPROVALS}/{approval}/refuse", json={"reason": "x"}).status_code == 403
 
 
 def test_it_expires(people: None, runtime: Any, browser: Browser, audited: Any) -> None:
