@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, lab, order, output, safety, secrets
+from turnup.app.cli import (
+    bill,
+    config,
+    data,
+    installation,
+    lab,
+    order,
+    output,
+    safety,
+    secrets,
+    staff,
+)
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -22,6 +33,7 @@ config.register(app)
 lab.register(app)
 secrets.register(app)
 safety.register(app)
+staff.register(app)
 
 
 def main() -> None:
