@@ -131,9 +131,9 @@ def run(
 
 
 def bench(name: str) -> None:
-    """Say how to run a benchmark: order_to_active, bill_run, recovery, drift, aaa or real_story (they live
-    beside the source; the last two need root)."""
-    known = ("order_to_active", "bill_run", "recovery", "drift", "aaa", "real_story")
+    """Say how to run a benchmark: order_to_active, bill_run, recovery, drift, reconnect, aaa or real_story
+    (they live beside the source; the last two need root)."""
+    known = ("order_to_active", "bill_run", "recovery", "drift", "reconnect", "aaa", "real_story")
     if name not in known:
         raise InvalidInput(f"no benchmark {name!r}", field="name", remedy=f"use one of: {', '.join(known)}")
     if not Path("benchmarks").is_dir():
