@@ -6,102 +6,57 @@ out, as ours has none.
 
 import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from turnup.lab.real import plan
-from turnup.lab.real.machine import run, start, wait_for, write
-from turnup.lab.real.postgres import PORT, Postgres
+from turnup.lab.real.postgres import Postgres
+from turnup.lab.real.radius import STOCK, start_server
 
 STOCK_AUTH_PORT = 2812
-_ACCOUNT = "freerad"
-_STOCK = Path("/etc/freeradius/3.0")
-_SCHEMA = _STOCK / "mods-config/sql/main/postgresql/schema.sql"
-_MODULES = ("always", "attr_filter", "chap", "pap", "preprocess", "expr")
+_SCHEMA = STOCK / "mods-config/sql/main/postgresql/schema.sql"
 _PLAN = "fibre-300-50"
 
-_RADIUSD = """
-prefix = /usr
-name = stock
-raddbdir = {raddb}
-confdir = {raddb}
-modconfdir = {raddb}/mods-config
-logdir = {run}
-run_dir = {run}
-libdir = /usr/lib/freeradius
-pidfile = {run}/radiusd.pid
-max_request_time = 10
-cleanup_delay = 1
-max_requests = 65536
-log {{
-    destination = files
-    file = {run}/radius.log
-    auth = no
-}}
-security {{
-    max_attributes = 200
-    reject_delay = 0
-    status_server = yes
-}}
-proxy_requests = no
-client managed {{
-    ipaddr = 198.18.0.0/24
-    secret = "{secret}"
-    require_message_authenticator = yes
-}}
-thread pool {{
-    start_servers = 4
-    max_servers = 16
-    min_spare_servers = 2
-    max_spare_servers = 8
-    max_requests_per_server = 0
-}}
-modules {{
-    $INCLUDE mods-enabled/
-}}
-policy {{
-    $INCLUDE policy.d/
-}}
-server default {{
-    listen {{
+_SITE = """
+server default {
+    listen {
         type = auth
         ipaddr = *
-        port = {auth_port}
-    }}
-    listen {{
+        port = @auth_port@
+    }
+    listen {
         type = acct
         ipaddr = *
-        port = {acct_port}
-    }}
-    authorize {{
+        port = @acct_port@
+    }
+    authorize {
         preprocess
         chap
         sql
         pap
-    }}
-    authenticate {{
-        Auth-Type PAP {{
+    }
+    authenticate {
+        Auth-Type PAP {
             pap
-        }}
-        Auth-Type CHAP {{
+        }
+        Auth-Type CHAP {
             chap
-        }}
-    }}
-    preacct {{
+        }
+    }
+    preacct {
         acct_unique
-    }}
-    accounting {{
+    }
+    accounting {
         sql
-    }}
-}}
+    }
+}
 """
 _SQL = """
-sql {{
+sql {
     dialect = "postgresql"
     driver = "rlm_sql_postgresql"
     server = "127.0.0.1"
-    port = {port}
+    port = @port@
     login = "stock"
-    password = "{password}"
+    password = "@password@"
     radius_db = "radius"
     acct_table1 = "radacct"
     acct_table2 = "radacct"
@@ -112,7 +67,7 @@ sql {{
     groupreply_table = "radgroupreply"
     usergroup_table = "radusergroup"
     delete_stale_sessions = yes
-    pool {{
+    pool {
         start = 0
         min = 0
         max = 16
@@ -122,11 +77,11 @@ sql {{
         lifetime = 0
         idle_timeout = 0
         connect_timeout = 2
-    }}
+    }
     client_table = "nas"
     group_attribute = "SQL-Group"
-    $INCLUDE ${{modconfdir}}/${{.:name}}/main/${{dialect}}/queries.conf
-}}
+    $INCLUDE ${modconfdir}/${.:name}/main/${dialect}/queries.conf
+}
 """
 
 
@@ -163,26 +118,12 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO stock;""",
 
 def start_stock(postgres: Postgres, secret: str) -> None:
     """The second server in the same namespace; ends with the lab."""
-    home = plan.HOME / postgres.namespace / "stock"
-    raddb, folder = home / "raddb", home / "run"
-    (raddb / "mods-enabled").mkdir(parents=True)
-    folder.mkdir()
-    for name in ("dictionary", "mods-config", "policy.d"):
-        (raddb / name).symlink_to(_STOCK / name)
-    for name in _MODULES:
-        (raddb / "mods-enabled" / name).symlink_to(_STOCK / "mods-available" / name)
     password = secrets.token_urlsafe(18)
     postgres.sql(f"ALTER ROLE stock PASSWORD '{password}'")
-    settings = _RADIUSD.format(
-        raddb=raddb, run=folder, secret=secret, auth_port=STOCK_AUTH_PORT, acct_port=STOCK_AUTH_PORT + 1
-    )
-    write(raddb / "radiusd.conf", settings, mode=0o640, owner=_ACCOUNT)
-    sql = _SQL.format(port=PORT, password=password)
-    write(raddb / "mods-enabled" / "sql", sql, mode=0o640, owner=_ACCOUNT)
-    run("chown", "-R", _ACCOUNT, folder)
-    log = folder / "radius.log"
-    start(postgres.namespace, folder / "out", "freeradius", "-f", "-d", raddb, "-l", log, account=_ACCOUNT)
-    wait_for(
-        lambda: log.exists() and "Ready to process" in log.read_text(errors="replace"),
-        "the stock FreeRADIUS is ready",
+    ports = {"auth_port": str(STOCK_AUTH_PORT), "acct_port": str(STOCK_AUTH_PORT + 1)}
+    start_server(
+        postgres.namespace,
+        plan.HOME / postgres.namespace / "stock",
+        {"site": _SITE, "mods-enabled/sql": _SQL},
+        {"secret": secret, "password": password, **ports},
     )

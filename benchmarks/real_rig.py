@@ -52,6 +52,8 @@ class Sold:
         self.resources: Mapping[str, str] = dict(held.resources)
         self.elements = dict(held.elements)
         self.subscriber = Subscriber(int(self.resources["access_port"].rpartition("/p")[2]))
+        self.measurements = 0
+        """Of goodput so far, those repeated included."""
 
     @property
     def view(self) -> ServiceView:
@@ -94,7 +96,7 @@ class Sold:
     def goodput_ratios(self, down_kbps: int, up_kbps: int, *, seconds: int = 4) -> dict[str, float]:
         """Measured TCP goodput over the plan, by family and direction. A disturbed measurement (this machine
         does everything at once) is repeated; the best of three counts, as the plan is a promise of capacity
-        and the shaper its ceiling."""
+        and the shaper its ceiling; `measurements` says how many it took."""
         return {
             f"{name}_{'down' if down else 'up'}": self._ratio(
                 address, down_kbps if down else up_kbps, down, seconds
@@ -107,6 +109,7 @@ class Sold:
         best = 0.0
         for _ in range(3):
             measured = self.subscriber.throughput_bps(address, down=down, seconds=seconds)
+            self.measurements += 1
             best = max(best, measured / (plan_kbps * 1000))
             if best >= 0.94:
                 break

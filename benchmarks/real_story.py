@@ -29,6 +29,8 @@ class Telling:
         self._seconds = seconds
         self.steps: dict[str, float] = {}
         self.ratios: dict[str, float] = {}
+        self.measurements = 0
+        """How many it took; one for each ratio where nothing disturbed them."""
 
     def tell(self) -> None:
         rig = self._rig
@@ -77,6 +79,7 @@ class Telling:
 
     def _measure(self, name: str, sold: Sold, down_kbps: int, up_kbps: int) -> None:
         found = sold.goodput_ratios(down_kbps, up_kbps, seconds=self._seconds)
+        self.measurements = sold.measurements
         self.ratios |= {f"{name}_{which}": round(ratio, 4) for which, ratio in found.items()}
         expect(all(LEAST <= ratio <= MOST for ratio in found.values()), f"goodput of {name}: {found}")
 
@@ -112,6 +115,7 @@ def main() -> None:
                 "goodput_ratio_down": telling.worst("_down"),
                 "goodput_ratio_up": telling.worst("_up"),
                 "goodput_ratios": telling.ratios,
+                "goodput_measurements": telling.measurements,
                 "ok": broken is None,
                 **({"broken": broken} if broken else {}),
             }

@@ -188,3 +188,56 @@ def test_without_a_mail_server_the_doctor_says_where_messages_go(tmp_path: Path)
     findings = examine(load_settings(data_dir=tmp_path), {})
     (mail,) = [finding for finding in findings if finding.check == "mail"]
     assert (mail.ok, str(tmp_path / "mail") in mail.detail) == (True, True)
+
+
+def hire(sql: Engine, name: str, role: str) -> None:
+    with sql.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO runtime.staff (name, roles, created_at)
+                    VALUES (:name, CAST(:roles AS jsonb), clock_timestamp())"""),
+            {"name": name, "roles": f'["{role}"]'},
+        )
+
+
+def test_who_may_come_in(bad: Any, sql: Engine, tmp_path: Path, database_url: str) -> None:
+    alive(sql)
+    shown = {f.check: f for f in examine(load_settings(data_dir=tmp_path, database_url=database_url), {})}
+    assert (shown["staff"].ok, shown["staff"].remedy) == (
+        True,
+        "turnup staff create NAME --role administrator",
+    )
+    hire(sql, "cleo", "billing")
+    assert bad()["staff"].detail == "nobody may let others in"
+    hire(sql, "anna", "administrator")
+    assert bad() == {}
+    found = bad(four_eyes=["brake.release", "staff.grant"])["four eyes"]
+    assert found.detail == "no second person for brake.release, staff.grant"
+    hire(sql, "ben", "network")
+    assert bad(four_eyes=["all"])["four eyes"].detail == "no second person for secrets.rotate, staff.grant"
+    hire(sql, "dora", "administrator")
+    assert bad(four_eyes=["all"]) == {}
+    assert "brake.relaese" in bad(four_eyes=["brake.relaese"])["access settings"].detail
+    assert "no scope" in bad(staff_roles={"night": ["all"]})["access settings"].detail
+
+
+def test_tokens_that_expired(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    with sql.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO runtime.api_token
+                      (token_id, name, secret_hash, scopes, created_at, expires_at)
+                    VALUES ('x', 'shop', 'x', '["*"]', '2026-01-01Z', '2026-02-01Z')""")
+        )
+    assert bad()["tokens"].remedy == "make a new one, then `turnup token revoke shop`"
+    with sql.begin() as connection:
+        connection.execute(text("UPDATE runtime.api_token SET revoked = true"))
+    assert bad() == {}
+
+
+def test_an_openid_secret_in_clear(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    openid = {"oidc_issuer": "https://login.isp.example", "oidc_client_id": "turnup",
+              "public_url": "https://turnup.isp.example", "oidc_client_secret": "hush"}  # fmt: skip
+    found = bad(**openid)
+    assert set(found) == {"OpenID client secret"}
+    assert "hush" not in str(found)

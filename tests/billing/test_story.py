@@ -207,6 +207,27 @@ def test_late_usage_is_charged_as_a_difference(house: House) -> None:
     assert amounts(house, ADA) == [[("usage", 100)], [("usage", 50)]]
 
 
+def test_a_session_across_the_bill_boundary_is_billed_on_both_sides(house: House) -> None:
+    house.tell(
+        ADA.opened(date(2026, 6, 1)),
+        ADA.agreed(charge("traffic", "0.10", "usage")),
+        ADA.accepted("2026-06-01"),
+    )
+    night = UsageMeasured(
+        service_id=ADA.service,
+        key="bng1:s1:1:2",
+        started_at=instant("2026-06-30T21:30"),  # midnight in Berlin is at 22:00
+        ended_at=instant("2026-06-30T23:00"),
+        upload_octets=0,
+        download_octets=30 * 10**9,
+    )
+    house.at("2026-07-01T02:00").tell(night)
+    house.tell(night)
+    house.bill(JULY)
+    house.at("2026-08-01T02:00").bill(AUGUST)
+    assert amounts(house, ADA) == [[("usage", 100)], [("usage", 200)]]
+
+
 def test_a_customer_taken_over_is_billed_from_where_the_old_system_stopped(house: House) -> None:
     house.at("2026-06-20T10:00").tell(
         ADA.opened(date(2024, 3, 9), billed_through=date(2026, 6, 15), opening_balance_minor=2500),

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import create_engine
 
 from turnup.kernel.clock import ManualClock
+from turnup.runtime.access.edge import access_by_default
 from turnup.runtime.auth import Realm, issue_token
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.database import Database
@@ -65,7 +66,9 @@ def client_of(
     realm: Realm | None = None,
 ) -> TestClient:
     """An HTTP client that holds a token with these scopes."""
-    app = make_app([router for component in components for router in component.routers], runtime)
+    dangerous = [each for component in components for each in component.dangerous]
+    routers = [router for component in components for router in component.routers]
+    app = make_app(routers, runtime, access=access_by_default(runtime, dangerous))
     with runtime.database.engine.begin() as connection:
         name = f"test {'+'.join(scopes)}" + (f" of {realm}" if realm else "")
         token = issue_token(connection, name, scopes, now=runtime.clock.now(), realm=realm)

@@ -3,10 +3,9 @@
 Two OLTs on one BNG; service n hangs on olt1 (odd) or olt2 (even). Each fake keeps state and answers from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 
 from turnup.contracts.inventory import ElementView, LinkView
 from turnup.contracts.monitoring import AccountingRecord, Observation
@@ -75,13 +74,12 @@ class FakeServices:
     def __init__(self) -> None:
         self.known = {f"s{n}@isp": service_id(n) for n in range(1, 5)}
 
-    def service_by_login(self, login: str) -> SimpleNamespace | None:
-        found = self.known.get(login)
-        return None if found is None else SimpleNamespace(id=found)
+    def services_by_login(self, logins: Sequence[str]) -> Mapping[str, ServiceId]:
+        return {login: self.known[login] for login in logins if login in self.known}
 
 
 class FakeAccounting:
-    """contracts.monitoring.AccountingSource over a list."""
+    """contracts.monitoring.AccountingSource over a list, and AccountingSources of nothing else."""
 
     def __init__(self) -> None:
         self.records: list[AccountingRecord] = []
@@ -97,6 +95,9 @@ class FakeAccounting:
                 cause=cause, circuit_id=None,
             )
         )  # fmt: skip
+
+    def sources(self) -> Mapping[str, "FakeAccounting"]:
+        return {"aaa1": self}
 
     def read_after(self, cursor: int, limit: int) -> Sequence[AccountingRecord]:
         if self.away:

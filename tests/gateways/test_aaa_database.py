@@ -13,7 +13,7 @@ from builders.lab_network import AAA, NOBODY, aaa_subscriber, drop, put, service
 from builders.silence import silent_after
 from turnup.contracts.configuration import ElementRefused, StaleGeneration
 from turnup.gateways.aaa_database.accounting import AaaAccounting
-from turnup.gateways.aaa_database.database import create_schema
+from turnup.gateways.aaa_database.database import aaa_database, create_schema
 from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.kernel.errors import Unavailable
 from turnup.kernel.ids import derived_id
@@ -163,7 +163,7 @@ def _apply_quietly(url, lines, generation):
 
 
 def test_records_come_in_order_and_by_pages(aaa_empty, writer):
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     assert source.read_after(0, 10) == []
     for n in range(5):
         writer.execute(RECORD, ("a", n))
@@ -175,7 +175,7 @@ def test_records_come_in_order_and_by_pages(aaa_empty, writer):
 
 
 def test_a_record_committed_late_with_a_smaller_id_is_not_missed(aaa_empty, writer):
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     writer.execute(RECORD, ("late", 1))
     with psycopg.connect(aaa_empty) as other:
         other.execute(RECORD, ("early", 2))
@@ -188,7 +188,7 @@ def test_a_record_committed_late_with_a_smaller_id_is_not_missed(aaa_empty, writ
 
 def test_a_writer_that_never_ends_is_not_taken_for_silence(aaa_empty, writer, monkeypatch):
     monkeypatch.setattr("turnup.gateways.aaa_database.accounting._STUCK_S", 0.0)
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     writer.execute(RECORD, ("stuck", 1))
     with pytest.raises(Unavailable, match=r"aaa\.accounting"):
         source.read_after(0, 10)
@@ -197,7 +197,7 @@ def test_a_writer_that_never_ends_is_not_taken_for_silence(aaa_empty, writer, mo
 
 
 def test_gaps_of_repeats_and_rollbacks_do_not_hold_it_up(aaa_empty, writer):
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     for _ in range(3):
         writer.execute(RECORD, ("a", 1))
         writer.commit()
@@ -209,7 +209,7 @@ def test_gaps_of_repeats_and_rollbacks_do_not_hold_it_up(aaa_empty, writer):
 
 
 def test_many_writers_at_once_are_all_read_once(aaa_empty):
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     done = threading.Event()
 
     def write(name):
@@ -233,7 +233,7 @@ def test_many_writers_at_once_are_all_read_once(aaa_empty):
 
 
 def test_the_last_reject_says_why(aaa_empty, writer):
-    source = AaaAccounting(aaa_empty)
+    source = AaaAccounting(aaa_database(aaa_empty))
     assert source.last_reject("s1@isp") is None
     for reason in ("unknown subscriber", "wrong password"):
         writer.execute("INSERT INTO aaa.reject (username, reason) VALUES ('s1@isp', %s)", (reason,))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from builders.house import deliver_events, lay_out
-from builders.lab_network import element_of
+from builders.lab_network import NOBODY, element_of
 from fakes.network import FakeNetwork, FakeServices, service_id
 from turnup.contracts.monitoring import (
     ServiceOutageEnded,
@@ -15,7 +15,8 @@ from turnup.contracts.monitoring import (
     SessionStarted,
     UsageMeasured,
 )
-from turnup.gateways.aaa_database.accounting import AaaAccounting
+from turnup.gateways.aaa_database.accounting import AaaAccounting, AaaServers
+from turnup.gateways.aaa_database.database import aaa_database
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.kernel.clock import SystemClock
 from turnup.oss.monitoring.component import SCHEMA, build
@@ -60,7 +61,7 @@ class Watch:
             runtime,
             LabNetwork(lab),
             FakeServices(),
-            AaaAccounting(aaa_url),
+            AaaServers(AaaAccounting(aaa_database(aaa_url)), list, lambda _: NOBODY),
             SnmpProbe(lambda _: "lab-public", SystemClock()),
             policy=policy,
         ).service

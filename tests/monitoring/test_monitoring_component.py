@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from builders.house import NOON
-from fakes.network import element_id, service_id
+from fakes.network import FakeAccounting, element_id, service_id
 from turnup.contracts.monitoring import (
     ServiceOutageEnded,
     ServiceOutageStarted,
@@ -13,6 +13,8 @@ from turnup.contracts.monitoring import (
     SessionStarted,
     UsageMeasured,
 )
+from turnup.oss.monitoring.component import build
+from turnup.oss.monitoring.model import Policy
 from turnup.runtime.component import Component
 from turnup.runtime.events import sequence
 
@@ -132,6 +134,63 @@ def test_an_aaa_database_that_is_away_loses_nothing(monitoring, accounting):
     assert monitoring.take_accounting() == 0
     accounting.away = False
     assert monitoring.take_accounting() == 1
+
+
+class Pair:
+    """contracts.monitoring.AccountingSources: two AAA servers, each with its own records and ids."""
+
+    def __init__(self) -> None:
+        self.first, self.second = FakeAccounting(), FakeAccounting()
+
+    def sources(self):
+        return {"aaa1": self.first, "aaa2": self.second}
+
+
+@pytest.fixture
+def pair():
+    return Pair()
+
+
+@pytest.fixture
+def paired(runtime, network, services, pair, probe):
+    return build(runtime, network, services, pair, probe, policy=Policy(accounting_grace_s=30.0)).service
+
+
+def test_a_session_told_of_to_one_server_and_then_to_the_other_is_one(paired, pair, happened):
+    pair.first.add("start", NOON)
+    pair.first.add("interim", NOON + MINUTE, time_s=60, up=100, down=1000)
+    pair.second.add("interim", NOON + MINUTE, time_s=60, up=100, down=1000)  # the first answer was lost
+    pair.second.add("stop", NOON + 2 * MINUTE, time_s=120, up=150, down=1500, cause="User-Request")
+    assert paired.take_accounting() == 4
+    assert paired.take_accounting() == 0
+    assert sum(event.upload_octets + event.download_octets for event in happened(UsageMeasured)) == 1650
+    assert [event.at for event in happened(SessionEnded)] == [NOON + 2 * MINUTE]
+
+
+def test_one_server_that_is_away_does_not_stop_the_other(paired, pair):
+    pair.first.away = True
+    pair.second.add("start", NOON)
+    assert paired.take_accounting() == 1
+    assert paired.session(service_id(1)) is not None
+
+
+def test_silence_proves_nothing_while_a_server_cannot_be_read(paired, pair, probe, runtime, happened):
+    pair.second.add("start", NOON)
+    paired.take_accounting()
+    probe.silent = {"olt1"}
+    pair.first.away = True
+
+    def time_passes():
+        for _ in range(20):
+            runtime.clock.advance(timedelta(seconds=5))
+            paired.take_accounting()
+            paired.poll(deadline_s=1.0)
+
+    time_passes()
+    assert happened(ServiceOutageStarted) == []
+    pair.first.away = False
+    time_passes()
+    assert [event.service_id for event in happened(ServiceOutageStarted)].count(service_id(1)) == 1
 
 
 # --- faults -----------------------------------------------------------------------------------------------

@@ -4,9 +4,17 @@ import hashlib
 import secrets
 import socket
 
-from pyrad.packet import AccessAccept, AccessReject, AccessRequest, AuthPacket, PacketError
+from pyrad.packet import (
+    AccessAccept,
+    AccessReject,
+    AccessRequest,
+    AccountingResponse,
+    AcctPacket,
+    AuthPacket,
+    PacketError,
+)
 
-from turnup.lab.radius import DICTIONARY
+from turnup.lab.radius import ACCT_CODE, DICTIONARY
 
 
 def ask(
@@ -44,6 +52,25 @@ def ask(
     assert answer.code in (AccessAccept, AccessReject)
     assert 80 in answer, "the answer has a Message-Authenticator too"
     return answer
+
+
+def account(host: str, secret: str, nas: str, status: str, *, timeout_s: float = 3.0, **attributes):
+    """Tell of a session (status: start, interim, stop, on, off); whether the server acknowledged it."""
+    packet = AcctPacket(secret=secret.encode(), dict=DICTIONARY, id=secrets.randbelow(256))
+    packet["NAS-Identifier"] = nas
+    packet["Acct-Status-Type"] = ACCT_CODE[status]
+    for name, value in attributes.items():
+        packet[name.replace("_", "-")] = value
+    packet.add_message_authenticator()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(timeout_s)
+        asking.connect((host, 1813))
+        asking.send(packet.RequestPacket())
+        try:
+            answer = packet.CreateReply(packet=asking.recv(4096))
+        except (TimeoutError, ConnectionRefusedError):
+            return False
+    return answer.code == AccountingResponse
 
 
 def accepted(answer) -> bool:

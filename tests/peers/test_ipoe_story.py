@@ -5,12 +5,16 @@ One telling, told once; the tests look at it in the order it happens.
 
 import os
 import signal
+import time
 
+import psycopg
 import pytest
-from tests.peers.radius_client import accepted, ask
+from sqlalchemy import text
+from tests.peers.radius_client import accepted, account, ask
 
 from turnup.app.demo.stage import wait_until
 from turnup.contracts.provisioning import ServiceState
+from turnup.kernel.clock import SystemClock
 from turnup.lab.real import namespaces, plan
 from turnup.lab.real.subscriber import Subscriber
 
@@ -62,7 +66,7 @@ def test_before_the_order_no_traffic(before):
 def test_the_plans_speed_both_ways_on_both_families(sold):
     ratios = sold.goodput_ratios(20_000, 5_000)
     assert set(ratios) == {"ipv4_down", "ipv4_up", "ipv6_down", "ipv6_up"}
-    assert all(LEAST <= ratio <= MOST for ratio in ratios.values()), ratios
+    assert all(LEAST <= ratio <= MOST for ratio in ratios.values()), (ratios, sold.measurements)
 
 
 def test_the_lease_is_what_was_reserved(sold):
@@ -92,6 +96,67 @@ def test_each_of_the_pair_accepts_her(rig, sold):
         assert unsigned is None, "without Message-Authenticator there is no answer"
 
 
+def test_accounting_told_to_either_of_the_pair_is_her_usage(rig, sold):
+    """Gigawords, a repeat to the other server, an answer that was lost, and a NAS that restarts."""
+    house, login = rig.stand.house, sold.view.login
+    first, second = rig.endpoints["aaa"]
+    names = {"User_Name": login, "Acct_Session_Id": "s-1", "NAS_Port_Id": "p1"}
+    began = int(SystemClock().now().timestamp()) - 600
+
+    def tell(server, status, after_s, **more):
+        named = {} if status == "on" else names | {"Acct_Session_Time": after_s}
+        return account(
+            server["host"], server["secret"], "agw1", status, Event_Timestamp=began + after_s, **named, **more
+        )
+
+    def counted():
+        session = house.monitoring.session(sold.service_id)
+        return session and (session.upload_octets, session.download_octets)
+
+    assert tell(first, "start", 0)
+    wait_until(lambda: counted() == (0, 0), "the session is seen")
+    interim = {"Acct_Input_Octets": 500, "Acct_Output_Octets": 7, "Acct_Output_Gigawords": 2}
+    assert tell(second, "interim", 300, **interim) and tell(second, "interim", 300, **interim)
+    assert tell(first, "interim", 300, **interim)
+    wait_until(lambda: counted() == (500, 2 * 2**32 + 7), "Gigawords count, repeats do not")
+    assert tell(first, "interim", 200, Acct_Input_Octets=400, Acct_Output_Octets=1)
+    assert tell(first, "on", 400)
+    wait_until(
+        lambda: (found := house.monitoring.session(sold.service_id)) and found.ended_at is not None,
+        "Accounting-On ends it",
+    )
+    ended = house.monitoring.session(sold.service_id)
+    assert (ended.cause, ended.ended_at.timestamp()) == ("NAS-Reboot", began + 300)
+    assert counted() == (500, 2 * 2**32 + 7)
+    rig.stand.settle()
+    with house.database.engine.connect() as connection:
+        billed = connection.scalar(
+            text("SELECT sum(octets) FROM billing.usage WHERE service_id = :id"), {"id": sold.service_id}
+        )
+    assert billed == 500 + 2 * 2**32 + 7
+
+
+def test_a_rejected_device_waits_and_does_not_ask_the_database_again(rig):
+    server = rig.endpoints["aaa"][0]
+
+    def rejects():
+        access = server["database"]
+        with psycopg.connect(
+            host=access["host"], port=access["port"], dbname=access["database"],
+            user=access["username"], password=access["password"],
+        ) as connection:  # fmt: skip
+            return connection.execute("SELECT count(*) FROM aaa.reject WHERE username ~ 'stormy'").fetchone()
+
+    for _ in range(3):
+        began = time.monotonic()
+        answer = ask(server["host"], server["secret"], "stormy", "guess", timeout_s=4)
+        assert answer is not None and not accepted(answer)
+        assert time.monotonic() - began > 0.8, "the answer is held back"
+    assert rejects() == (1,)
+    assert ask(server["host"], server["secret"], "stormy-2", "guess", timeout_s=4) is not None
+    assert rejects() == (2,), "who was not rejected before is looked up"
+
+
 def test_an_upgrade_changes_the_speed_of_the_running_transfer(rig, sold):
     events = list(sold.subscriber.lease_events(4))
     transfer = sold.subscriber.start_transfer(plan.INTERNET4, 60)
@@ -108,7 +173,7 @@ def test_an_upgrade_changes_the_speed_of_the_running_transfer(rig, sold):
     new = sold.subscriber.lease_events(4)[len(events) :]
     assert {event.split()[0] for event in new} <= {"RENEW"}, "no new lease"
     ratios = sold.goodput_ratios(50_000, 10_000)
-    assert all(LEAST <= ratio <= MOST for ratio in ratios.values()), ratios
+    assert all(LEAST <= ratio <= MOST for ratio in ratios.values()), (ratios, sold.measurements)
 
 
 def test_nobody_sends_from_her_address(rig, sold):

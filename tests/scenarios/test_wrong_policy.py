@@ -37,6 +37,7 @@ from turnup.kernel.ids import (
 )
 from turnup.oss.inventory import component as inventory_component
 from turnup.oss.provisioning import component as provisioning_component
+from turnup.oss.provisioning.routes import dangerous
 from turnup.oss.provisioning.routes import routers as provisioning_routers
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime.component import Component, Runtime
@@ -196,7 +197,10 @@ def _wired(runtime: Runtime) -> Isp:
     )  # fmt: skip
     billing = billing_component.build(runtime, catalog_reads=offers, crm_reads=crm, freezes=freezes)  # type: ignore[arg-type]
     part = Component(
-        name="provisioning", service=provisioning, routers=provisioning_routers(provisioning, runtime)
+        name="provisioning",
+        service=provisioning,
+        routers=provisioning_routers(provisioning, runtime),
+        dangerous=dangerous(provisioning),
     )
     components = [orders, part, Component(name="billing", service=billing.service)]
     attach_workflows(runtime, components)

@@ -5,20 +5,26 @@ It repairs and starts nothing. Each check stands alone: one that cannot look say
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from turnup.app.access import access_of
 from turnup.app.engine import Engine, attach_engine
 from turnup.app.house import assemble
 from turnup.app.mail import smtp_gateway
 from turnup.app.migrations.runner import head
 from turnup.app.restoration.backups import archive_state, store_of
+from turnup.kernel.access import opens
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
 from turnup.runtime import durable, events, health
+from turnup.runtime.access import staff
+from turnup.runtime.access.edge import CLIENT_SECRET, Access
+from turnup.runtime.access.staff import StaffView
+from turnup.runtime.auth import list_tokens
 from turnup.runtime.database import Database
 from turnup.runtime.embedded import attach, state
 from turnup.runtime.restored import Gate
@@ -231,6 +237,7 @@ def _database(database: Database, settings: Settings, engine: Engine) -> Iterato
         ("events", _events),
         ("brake", partial(_safety, settings=settings, engine=engine)),
         ("restore", _restore),
+        ("access", partial(_access, settings=settings, engine=engine)),
     )
     for name, check in checks:
         try:
@@ -382,6 +389,76 @@ def _safety(_: Database, *, settings: Settings, engine: Engine) -> Iterator[Find
         f"{len(told)} in force, first {told[0]}" if told else "none",
         "when it is over: `turnup freeze lift`",
         ok=not told,
+    )
+
+
+def _access(database: Database, *, settings: Settings, engine: Engine) -> Iterator[Finding]:
+    house = assemble(settings, engine, process="doctor")
+    try:
+        yield from _people(access_of(house), database, settings)
+    except TurnupError as error:
+        yield _bad("access settings", f"{error.field}: {error.message}", error.remedy or "see the settings")
+    finally:
+        house.close()
+
+
+def _people(access: Access, database: Database, settings: Settings) -> Iterator[Finding]:
+    now = SystemClock().now()
+    with database.engine.connect() as connection:
+        people = [view for view in staff.everybody(connection) if view.active]
+        tokens = [token for token in list_tokens(connection) if not token.revoked]
+    if not people:
+        yield _good(
+            "staff",
+            "nobody has an account: only tokens and this machine's shell open anything",
+            "turnup staff create NAME --role administrator",
+        )
+    elif not any(opens(view.scopes(access.roles), "access:write") for view in people):
+        yield _bad(
+            "staff",
+            "nobody may let others in",
+            "turnup staff create NAME --role administrator",
+        )
+    else:
+        yield _good("staff", f"{len(people)} may come in")
+    expired = sorted(token.name for token in tokens if token.expires_at and token.expires_at <= now)
+    yield _judged(
+        "tokens",
+        f"expired: {', '.join(expired)}; is what used them still at work?"
+        if expired
+        else f"{len(tokens)} in use, {sum(token.expires_at is None for token in tokens)} without an end",
+        f"make a new one, then `turnup token revoke {expired[0]}`" if expired else "",
+        ok=not expired,
+    )
+    yield from _second_persons(access, people)
+    secret = settings.oidc_client_secret
+    in_file = secret is not None and not os.environ.get(f"{ENV_PREFIX}{CLIENT_SECRET.upper()}")
+    if secret is not None and in_file and not is_sealed(secret.get_secret_value()):
+        yield _bad(
+            "OpenID client secret",
+            "stands in clear in the settings file",
+            f"replace it by what `turnup secrets seal {CLIENT_SECRET}` prints",
+        )
+
+
+def _second_persons(access: Access, people: Sequence[StaffView]) -> Iterator[Finding]:
+    """What needs four eyes, and has fewer: it could never be approved."""
+    needed = {
+        action: scope for action, scope in access.four_eyes.actions.items() if access.four_eyes.needs(action)
+    }
+    alone = {
+        action: scope
+        for action, scope in needed.items()
+        if sum(opens(view.scopes(access.roles), scope) for view in people) < 2
+    }
+    if not needed:
+        yield _good("four eyes", "nothing needs a second person", "with two staff members: TURNUP_FOUR_EYES")
+        return
+    yield _judged(
+        "four eyes",
+        f"no second person for {', '.join(alone)}" if alone else f"{', '.join(needed)} need two",
+        f"let in a second one with {', '.join(sorted(set(alone.values())))}: `turnup staff create`",
+        ok=not alone,
     )
 
 

@@ -16,7 +16,8 @@ from turnup.bss.crm.service import CrmService
 from turnup.bss.orders import component as orders_component
 from turnup.bss.orders.service import Orders
 from turnup.contracts.inventory import ElementView
-from turnup.gateways.aaa_database.accounting import AaaAccounting
+from turnup.gateways.aaa_database.accounting import AaaAccounting, AaaServers
+from turnup.gateways.aaa_database.database import aaa_database
 from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
 from turnup.gateways.linux.driver import LinuxDriver
@@ -172,7 +173,9 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         network=network,
         services=provisioning,
         probe=SnmpProbe(community_of, clock),
-        accounting=AaaAccounting(engine.aaa_url),
+        accounting=AaaServers(
+            AaaAccounting(aaa_database(engine.aaa_url, max_size=2)), network.elements, configured.credentials
+        ),
         accounting_every_s=settings.session_interval_seconds,
         poll_every_s=settings.snmp_interval_seconds,
     )

@@ -6,17 +6,20 @@ from functools import partial
 
 from turnup.app.house import House
 from turnup.app.mail import PASSWORD
+from turnup.runtime.access.edge import CLIENT_SECRET
 from turnup.runtime.secrets import SecretBox, key_id_of, rewrap_text
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """`key`: the id of the key that seals now. `resealed`: stored secrets that had an older one.
-    `mail_password`: what to write in the settings file, where an older key sealed it there."""
+    `mail_password`, `oidc_client_secret`: what to write in the settings file, where an older key sealed it
+    there."""
 
     key: str
     resealed: int
     mail_password: str | None
+    oidc_client_secret: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,20 @@ def rotate(house: House, actor: str, *, new_key: bool = True) -> Rotation:
         resealed = house.provisioning.reseal(unit, partial(rewrap_text, box))
     with house.runtime.unit("configuration", actor) as unit:
         resealed += house.configuration.reseal(unit)
-    given = house.settings.mail_password
-    old = given.get_secret_value() if given else ""
-    new = rewrap_text(box, old, PASSWORD)
-    return Rotation(key, resealed, new if new != old else None)
+    new = {name: rewrap_text(box, old, name) for name, old in _in_settings(house).items()}
+    changed = {name: value for name, value in new.items() if value != _in_settings(house)[name]}
+    return Rotation(key, resealed, changed.get(PASSWORD), changed.get(CLIENT_SECRET))
+
+
+def _in_settings(house: House) -> dict[str, str]:
+    """Secrets that the settings carry, sealed or not, by setting."""
+    given = {PASSWORD: house.settings.mail_password, CLIENT_SECRET: house.settings.oidc_client_secret}
+    return {name: value.get_secret_value() for name, value in given.items() if value is not None}
 
 
 def key_uses(house: House) -> list[KeyUse]:
     """Every key of the file, the one that seals last; one that opens nothing may be taken out."""
     uses: Counter[str] = house.provisioning.sealed_by() + house.configuration.sealed_by()
-    given = house.settings.mail_password
-    if given is not None and (key := key_id_of(given.get_secret_value())) is not None:
-        uses[key] += 1
+    uses.update(key for value in _in_settings(house).values() if (key := key_id_of(value)) is not None)
     keys = SecretBox(house.settings.secret_key_path).key_ids()
     return [KeyUse(key, uses[key], key == keys[-1]) for key in keys]

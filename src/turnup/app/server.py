@@ -6,6 +6,7 @@ import uvicorn
 from anyio import to_thread
 from fastapi import FastAPI
 
+from turnup.app.access import access_of
 from turnup.app.engine import attach_engine
 from turnup.app.house import SERVER, House, assemble
 from turnup.app.migrations.runner import head
@@ -18,7 +19,7 @@ from turnup.runtime.web import make_app
 def api_of(house: House) -> FastAPI:
     """The HTTP application of an assembled house."""
     routers = [router for component in house.components for router in component.routers]
-    app = make_app([*routers, native_router(house)], house.runtime, revision=head())
+    app = make_app([*routers, native_router(house)], house.runtime, revision=head(), access=access_of(house))
 
     async def limit_threads() -> None:
         to_thread.current_default_thread_limiter().total_tokens = house.settings.http_threads

@@ -105,9 +105,17 @@ class ElementProbe(Protocol):
 
 
 class AccountingSource(Protocol):
-    """Port: the AAA servers' accounting, read forward."""
+    """Port: one AAA server's accounting, read forward."""
 
     def read_after(self, cursor: int, limit: int) -> Sequence[AccountingRecord]: ...
+
+
+class AccountingSources(Protocol):
+    """Port: the AAA servers that there are. A session may be told of to one and then to the other."""
+
+    def sources(self) -> Mapping[str, AccountingSource]:
+        """By a name that stays: each is read forward on its own."""
+        ...
 
 
 class Reads(Protocol):

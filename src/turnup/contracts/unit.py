@@ -31,7 +31,7 @@ class Unit(Protocol):
 
     @property
     def actor(self) -> str:
-        """Who acts: `user:…`, `token:…`, `workflow:…`, `event:…`, `cli:…`."""
+        """Who acts: `staff:…`, `token:…`, `workflow:…`, `event:…`, `cli:…`."""
         ...
 
     @property

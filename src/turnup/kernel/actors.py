@@ -1,8 +1,8 @@
-"""Who acts, as units and audit name them: `user:anna`, `token:crm`, `cli:root`, `workflow:…`, `event:…`."""
+"""Who acts, as units and audit name them: `staff:anna`, `token:crm`, `cli:root`, `workflow:…`, `event:…`."""
 
 from turnup.kernel.errors import InvalidInput, NotAllowed
 
-_PERSONS = frozenset({"user", "token", "cli"})
+_PERSONS = frozenset({"staff", "user", "token", "cli"})
 
 
 def require_person(actor: str, what: str) -> None:

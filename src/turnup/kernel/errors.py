@@ -3,6 +3,7 @@
 Every public error is a subclass with its own code, listed in docs/reference/errors.md (a test checks it).
 """
 
+import math
 from typing import ClassVar
 
 
@@ -60,6 +61,24 @@ class Unauthenticated(TurnupError):
 
     code = "unauthenticated"
     status = 401
+
+
+class TooManyRequests(TurnupError):
+    """Too many requests or attempts; `Retry-After` says when to come back."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float, field: str | None = None) -> None:
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
+        super().__init__(message, field=field, remedy=f"come back in {self.retry_after_s} s")
+
+
+class TooLarge(TurnupError):
+    """The body of the request is larger than this installation takes."""
+
+    code = "too_large"
+    status = 413
 
 
 class Exhausted(TurnupError):

@@ -1,8 +1,10 @@
-"""API tokens: who calls, and what the caller may do. There is no default token and no default password.
+"""Who calls, and what the caller may do: API tokens, and sessions of staff. There is no default token and no
+default password. Logging in is turnup.runtime.access.
 
 A token reads ``tu_<id>_<secret>``; its secret is 256 random bits, shown once. Stored is the secret's SHA-256:
 a slow, salted hash (argon2) defends passwords that people choose against guessing, but nobody guesses 256
-bits, and a slow hash would cost every request its tens of milliseconds.
+bits, and a slow hash would cost every request its tens of milliseconds. A session is the same with ``ts_``;
+it comes as a bearer or, from a browser, in a cookie that only requests of our own pages may use.
 """
 
 import hashlib
@@ -12,20 +14,27 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 
+from turnup.kernel.access import ROLES, Roles, check_scope, opens, scopes_of
 from turnup.kernel.clock import Clock
-from turnup.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unauthenticated
+from turnup.kernel.errors import Conflict, NotAllowed, NotFound, Unauthenticated
 from turnup.kernel.ids import BrandId, LegalEntityId
 from turnup.runtime import tables
 
 _CACHE_S = 5.0
 """How long another process may go on honouring a token after it was revoked."""
 _CACHE_ENTRIES = 4096
+SESSION_COOKIE = "turnup_session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SEEN_EVERY = timedelta(minutes=1)
+"""How exactly it is noted when a session was last used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +56,29 @@ class Realm:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who a request comes from. `scopes`: ``orders:write`` (which includes reading), ``orders:*``, ``*``.
-    `realm`: the legal entity or brand the caller is confined to; None: to none."""
+    `realm`: the legal entity or brand the caller is confined to; None: to none.
+    `kind`: token, or staff for a person who is logged in. `person`: the staff member behind it, if any.
+    `within`: what her roles open, where a token of hers may hold more than that; None: no bound."""
 
     name: str
     scopes: frozenset[str]
     realm: Realm | None = None
+    kind: str = "token"
+    person: str | None = None
+    within: frozenset[str] | None = None
+    session_id: str | None = None
 
     @property
     def actor(self) -> str:
-        return f"token:{self.name}"
+        return f"{self.kind}:{self.name}"
+
+    @property
+    def in_person(self) -> bool:
+        """Logged in herself; what comes with a token may be a program."""
+        return self.kind == "staff"
 
     def may(self, scope: str) -> bool:
-        area, _, _act = scope.partition(":")
-        return not self.scopes.isdisjoint({"*", scope, f"{area}:*", f"{area}:write"})
+        return opens(self.scopes, scope) and (self.within is None or opens(self.within, scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class TokenView:
     created_at: datetime
     expires_at: datetime | None
     revoked: bool
+    owner: str | None
 
 
 def issue_token(
@@ -84,22 +104,25 @@ def issue_token(
     now: datetime,
     expires_at: datetime | None = None,
     realm: Realm | None = None,
+    owner: str | None = None,
 ) -> str:
     """Make a token and return it; it cannot be shown again. `realm` confines it to a legal entity or brand:
-    then it opens only what is known to be theirs. Raises Conflict when the name is taken,
+    then it opens only what is known to be theirs. `owner`: the staff member it belongs to; it opens no more
+    than she may, and ends with her. Raises Conflict when the name is taken,
     InvalidInput for a scope that can never match."""
     for scope in scopes or ("",):
-        _check_scope(scope)
+        check_scope(scope)
     token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     row = {
         "token_id": token_id,
         "name": name,
-        "secret_hash": _digest(secret),
+        "secret_hash": digest(secret),
         "scopes": list(scopes),
         "legal_entity_id": realm.legal_entity_id if realm else None,
         "brand_id": realm.brand_id if realm else None,
         "created_at": now,
         "expires_at": expires_at,
+        "owner": owner,
     }
     try:
         with connection.begin_nested():
@@ -132,6 +155,7 @@ def list_tokens(connection: Connection) -> list[TokenView]:
             table.c.created_at,
             table.c.expires_at,
             table.c.revoked,
+            table.c.owner,
         ).order_by(table.c.name)
     )
     return [TokenView(row[0], row[1], tuple(row[2]), *row[3:]) for row in rows]
@@ -145,11 +169,16 @@ class _Known:
 
 
 class Authenticator:
-    """Checks tokens, remembering good ones for a few seconds so that a request does not pay a query."""
+    """Checks tokens and sessions, remembering good ones for a few seconds so that a request does not pay a
+    query. `roles`: what the roles of staff open; `idle`: how long a session may lie unused."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, *, roles: Roles = ROLES, idle: timedelta = timedelta(minutes=30)
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._roles = roles
+        self._idle = idle
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
@@ -160,18 +189,15 @@ class Authenticator:
             raise _refused("no API token came with the request")
         known = self._look_up(token.strip())
         if known.expires_at is not None and known.expires_at <= self._clock.now():
-            raise _refused("the API token has expired")
+            what = "session" if known.caller.in_person else "API token"
+            raise _refused(f"the {what} has expired")
         return known.caller
 
     def require(self, authorization: str | None, scope: str) -> Caller:
         """The caller, who must hold the scope. Raises Unauthenticated or NotAllowed."""
         caller = self.caller(authorization)
         if not caller.may(scope):
-            raise NotAllowed(
-                f"the token {caller.name!r} does not hold the scope {scope}",
-                field="Authorization",
-                remedy=f"use a token made with `turnup token create NAME --scope {scope}`",
-            )
+            raise _not_held(caller, scope)
         return caller
 
     def forget(self) -> None:
@@ -180,7 +206,7 @@ class Authenticator:
             self._known.clear()
 
     def _look_up(self, token: str) -> _Known:
-        key = _digest(token)  # secrets stay out of our memory's long-lived objects
+        key = digest(token)  # secrets stay out of our memory's long-lived objects
         now = time.monotonic()
         known = self._known.get(key)
         if known is not None and now - known.read_at < _CACHE_S:
@@ -193,32 +219,124 @@ class Authenticator:
         return known
 
     def _read(self, token: str, now: float) -> _Known:
-        prefix, token_id, secret = (*token.split("_", 2), "", "")[:3]
+        prefix, identity, secret = (*token.split("_", 2), "", "")[:3]
+        if prefix == "ts":
+            return self._read_session(identity, secret, now)
         table = tables.api_token
         with self._engine.connect() as connection:
-            row = connection.execute(select(table).where(table.c.token_id == token_id)).one_or_none()
+            row = connection.execute(select(table).where(table.c.token_id == identity)).one_or_none()
+            owner = _staff(connection, row.owner) if row and row.owner else None
         # compare even when there is no such token, so that timing tells nothing
-        matches = hmac.compare_digest(row.secret_hash if row else _digest(""), _digest(secret))
+        matches = hmac.compare_digest(row.secret_hash if row else digest(""), digest(secret))
         if row is None or prefix != "tu" or not matches or row.revoked:
             raise _refused("the API token is not valid")
-        confined = row.legal_entity_id is not None or row.brand_id is not None
-        realm = Realm(row.legal_entity_id, row.brand_id) if confined else None
-        return _Known(Caller(row.name, frozenset(row.scopes), realm), row.expires_at, now)
+        if row.owner is not None and (owner is None or owner.disabled_at is not None):
+            raise _refused("the staff member whose token this is may not come in any more")
+        within = scopes_of(owner.roles, self._roles) if owner else None
+        realm = _narrower(_realm(row), _realm(owner) if owner else None)
+        caller = Caller(row.name, frozenset(row.scopes), realm, person=row.owner, within=within)
+        return _Known(caller, row.expires_at, now)
+
+    def _read_session(self, session_id: str, secret: str, now: float) -> _Known:
+        table, at = tables.staff_session, self._clock.now()
+        with self._engine.connect() as connection:
+            row = connection.execute(select(table).where(table.c.session_id == session_id)).one_or_none()
+            person = _staff(connection, row.name) if row else None
+        matches = hmac.compare_digest(row.secret_hash if row else digest(""), digest(secret))
+        if row is None or person is None or not matches:
+            raise _refused("the session is not valid")
+        if row.ended_at is not None or person.disabled_at is not None or row.seen_at + self._idle <= at:
+            raise _refused("the session has ended")
+        if at - row.seen_at >= min(_SEEN_EVERY, self._idle / 2):
+            self._note_use(session_id, at)
+        scopes = scopes_of(person.roles, self._roles)
+        caller = Caller(
+            person.name, scopes, _realm(person), kind="staff", person=person.name, session_id=session_id
+        )
+        return _Known(caller, min(row.expires_at, at + self._idle), now)
+
+    def _note_use(self, session_id: str, at: datetime) -> None:
+        table = tables.staff_session
+        with self._engine.begin() as connection:
+            connection.execute(update(table).where(table.c.session_id == session_id).values(seen_at=at))
+
+
+def _staff(connection: Connection, name: str) -> Row[Any] | None:
+    table = tables.staff
+    return connection.execute(select(table).where(table.c.name == name)).one_or_none()
+
+
+def _realm(row: Row[Any]) -> Realm | None:
+    """What a token or a staff member is confined to."""
+    confined = row.legal_entity_id is not None or row.brand_id is not None
+    return Realm(row.legal_entity_id, row.brand_id) if confined else None
+
+
+def _narrower(token: Realm | None, owner: Realm | None) -> Realm | None:
+    """A token is confined to its owner's realm, or to its own where that lies within."""
+    if owner is None:
+        return token
+    return token if owner.holds(token) else owner
+
+
+def identified(request: Request) -> Caller:
+    """The caller of this request, whatever she may: by bearer, else by the session cookie. Counts against the
+    caller's rate. Raises Unauthenticated, NotAllowed (a cookie from elsewhere), TooManyRequests."""
+    header = request.headers.get("authorization")
+    cookie = request.cookies.get(SESSION_COOKIE)
+    if header is None and cookie:
+        _check_origin(request)
+        header = f"Bearer {cookie}"
+    state = request.app.state
+    authenticator: Authenticator = state.authenticator
+    caller = authenticator.caller(header)
+    request.state.actor = caller.actor
+    state.request_rate.spend(caller.actor)
+    return caller
+
+
+def _check_origin(request: Request) -> None:
+    """A browser sends the cookie by itself, whoever's page made it call: what changes something must come
+    from our own pages (Fetch Metadata, else Origin). Raises NotAllowed."""
+    if request.method in _SAFE:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    ours = {request.headers.get("host"), request.app.state.public_host}
+    if site == "same-origin" or (site is None and origin and urlsplit(origin).netloc in ours):
+        return
+    raise NotAllowed(
+        "a session cookie counts only on requests of our own pages",
+        field="Origin",
+        remedy="send the session as `Authorization: Bearer ts_…`",
+    )
 
 
 def authorise(request: Request, scope: str, *, heeds_realm: bool = False) -> Caller:
     """The caller of this request, who must hold the scope; the app carries the authenticator. A caller who is
     confined to a legal entity or brand is let in only by those who see to it themselves (`heeds_realm`)."""
-    authenticator: Authenticator = request.app.state.authenticator
-    caller = authenticator.require(request.headers.get("authorization"), scope)
+    caller = identified(request)
+    if not caller.may(scope):
+        raise _not_held(caller, scope)
     if caller.realm is not None and not heeds_realm:
         raise NotAllowed(
-            f"the token {caller.name!r} is confined to a legal entity or brand, and this is not told apart",
+            f"{_called(caller)} is confined to a legal entity or brand, and this is not told apart",
             field="Authorization",
             remedy="use a token that was made without --legal-entity and --brand",
         )
-    request.state.actor = caller.actor
     return caller
+
+
+def _called(caller: Caller) -> str:
+    return caller.name if caller.in_person else f"the token {caller.name!r}"
+
+
+def _not_held(caller: Caller, scope: str) -> NotAllowed:
+    remedy = f"use a token made with `turnup token create NAME --scope {scope}`"
+    if caller.in_person:
+        remedy = "ask an administrator for a role that has it"
+    return NotAllowed(
+        f"{_called(caller)} does not hold the scope {scope}", field="Authorization", remedy=remedy
+    )
 
 
 def _refused(message: str) -> Unauthenticated:
@@ -229,13 +347,6 @@ def _refused(message: str) -> Unauthenticated:
     )
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """How a secret of 256 random bits is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_scope(scope: str) -> None:
-    area, _, act = scope.partition(":")
-    if scope != "*" and not (area.isidentifier() and act in {"read", "write", "*"}):
-        raise InvalidInput(
-            f"{scope!r} is no scope", field="scopes", remedy="write orders:read, orders:write, orders:* or *"
-        )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, MetaData
 from turnup.contracts.unit import Event
 from turnup.kernel.clock import Clock
 from turnup.runtime.clock import SharedClock
+from turnup.runtime.dangerous import Dangerous
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable, Workflow
 from turnup.runtime.events import Consumer, Handler
@@ -55,6 +56,8 @@ class Component:
     workflows: Sequence[Workflow] = ()
     ticks: Sequence[Tick] = ()
     routers: Sequence[APIRouter] = ()
+    dangerous: Sequence[Dangerous] = ()
+    """Use cases that may need four eyes."""
     worker_gone: Callable[[str], None] | None = None
     """Called with the name of a worker whose work another has taken over, before that work goes on."""
 

@@ -108,6 +108,15 @@ class Settings(BaseSettings):
         le=500,
         description="Requests worked on at once in one process; more than `database_pool_size` only wait.",
     )
+    http_body_bytes_max: int = Field(
+        default=16 << 20, ge=1024, description="The largest body of a request, in bytes (413 beyond it)."
+    )
+    requests_per_minute: int = Field(
+        default=12_000,
+        ge=0,
+        description="Requests that one token or staff member may send in a minute, over all servers (429 "
+        "beyond it); 0 sets no limit.",
+    )
     public_url: HttpUrl | None = Field(
         default=None,
         description="URL under which others reach the API, for the `href` of resources; without it, the one "
@@ -210,6 +219,49 @@ class Settings(BaseSettings):
     backup_age_hours_max: float = Field(
         default=26.0, gt=0, description="`turnup doctor` complains when the last backup is older than this."
     )
+    password_login: bool = Field(
+        default=True,
+        description="Whether staff log in by password; false where everybody logs in at the OpenID provider.",
+    )
+    session_idle_minutes: float = Field(
+        default=30.0, gt=0, description="Minutes after which an unused session of a staff member ends."
+    )
+    session_hours: float = Field(
+        default=12.0, gt=0, description="Hours after which a session ends, however much it is used."
+    )
+    staff_roles: dict[str, list[str]] = Field(
+        default={},
+        description="Roles of your own beside administrator, network, billing, support and auditor: name and "
+        'scopes, as in `{"night-shift": ["freezes:write", "orders:read"]}`.',
+    )
+    four_eyes: list[str] = Field(
+        default=[],
+        description="Actions that need a second person: `all`, or some of brake.release, freeze.lift_all, "
+        "secrets.rotate, staff.grant. None by default: an installation starts with one person. Once there "
+        'are two, `["all"]` is advised.',
+    )
+    four_eyes_hours: float = Field(
+        default=8.0, gt=0, description="Hours that a request waits for its second person; then it expires."
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Issuer URL of the OpenID provider where staff log in, exactly as it calls itself; needs "
+        "`oidc_client_id` and `public_url`.",
+    )
+    oidc_client_id: str | None = Field(
+        default=None, description="Client id of Turnup at the OpenID provider."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None,
+        description="Client secret at the OpenID provider: in clear in the environment, or in the file as "
+        "`turnup secrets seal oidc_client_secret` prints it. A public client has none.",
+    )
+    oidc_claim: Literal["sub", "email", "preferred_username"] = Field(
+        default="sub",
+        description="Claim of the ID token that names a staff member (her `oidc_identity`); `email` counts "
+        "only where the provider has verified it.",
+    )
 
     simulated_clock: bool = Field(
         default=False,
@@ -248,6 +300,16 @@ class Settings(BaseSettings):
             raise ValueError("mail_password: mail_username is set, but no password")
         if self.mail_password is not None and not self.mail_username:
             raise ValueError("mail_username: mail_password is set, but no user name")
+        return self
+
+    @model_validator(mode="after")
+    def _openid_is_whole(self) -> Self:
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("oidc_client_id: oidc_issuer is set, but no client id")
+        if self.oidc_issuer and self.public_url is None:
+            raise ValueError("public_url: oidc_issuer is set, but no URL to which it sends browsers back")
+        if not self.password_login and not self.oidc_issuer:
+            raise ValueError("password_login: is off, but without oidc_issuer nobody could log in")
         return self
 
     @property

@@ -115,8 +115,88 @@ api_token = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=True),
     Column("revoked", Boolean, nullable=False, server_default=text("false")),
+    Column("owner", Text, nullable=True, comment="the staff member it belongs to; null: nobody's"),
     Index("api_token_name", "name", unique=True, postgresql_where=text("not revoked")),
 )
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("name", Text, primary_key=True, comment="never given twice: it stands in the audit"),
+    Column("roles", JSONB, nullable=False),
+    Column("password_hash", Text, nullable=True, comment="argon2id; null: no login by password"),
+    Column("oidc_identity", Text, nullable=True, unique=True),
+    Column("oidc_subject", Text, nullable=True, comment="the provider's `sub`, from the first login on"),
+    Column("legal_entity_id", UUID(as_uuid=True), comment="null: every legal entity"),
+    Column("brand_id", UUID(as_uuid=True), comment="null: every brand"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("last_login_at", DateTime(timezone=True), nullable=True),
+    Column("disabled_at", DateTime(timezone=True), nullable=True),
+)
+
+staff_session = Table(
+    "staff_session",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("way", Text, nullable=False, comment="password | oidc"),
+    Column("address", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True), nullable=True),
+    Index("staff_session_name", "name"),
+)
+
+login_attempt = Table(
+    "login_attempt",
+    metadata,
+    Column("key", Text, primary_key=True, comment="name:… or address:…"),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("locked_until", DateTime(timezone=True), nullable=False),
+)
+
+oidc_login = Table(
+    "oidc_login",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("nonce", Text, nullable=False),
+    Column("verifier", Text, nullable=False, comment="PKCE (RFC 7636)"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+"""Logins under way at the OpenID provider; each row is taken out by the answer."""
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("approval_id", UUID(as_uuid=True), primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("arguments", JSONB, nullable=False),
+    Column("asked_by", Text, nullable=False, comment="the person"),
+    Column("actor", Text, nullable=False, comment="how she asked; the actor of what is executed"),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text, nullable=True),
+    Column("decided_at", DateTime(timezone=True), nullable=True),
+    Column("reason", Text, nullable=True),
+    Column("result", JSONB, nullable=True),
+    Index("approval_waiting", "asked_at", postgresql_where=text("state = 'waiting'")),
+)
+"""Requests that need four eyes, and what became of them."""
+
+rate_window = Table(
+    "rate_window",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("hits", BigInteger, nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
+)
+"""Requests counted; lost in a crash, which only forgets who was too fast."""
 
 clock = Table(
     "clock",

@@ -21,10 +21,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from turnup import __version__
-from turnup.kernel.errors import InvalidInput, NotFound, TurnupError, Unavailable
+from turnup.kernel.errors import InvalidInput, NotFound, TooLarge, TooManyRequests, TurnupError, Unavailable
 from turnup.kernel.ids import new_id
 from turnup.runtime import health, metrics, telemetry
-from turnup.runtime.auth import Authenticator
+from turnup.runtime.access.edge import Access, access_by_default
+from turnup.runtime.access.rate import RequestRate
+from turnup.runtime.access.routes import access_router
 from turnup.runtime.component import Runtime
 from turnup.runtime.observability import event_backlog, process_registry
 from turnup.runtime.tmf.body import json_response, problem
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 _QUIET = {"/livez", "/readyz", "/metrics"}
 _LAG_WARNING_S = 30.0
+_OIDC_STARTS_PER_MINUTE = 30
+"""Per address: each is kept until it ends."""
 
 
 _TELEMETRY: TelemetryConfig = {
@@ -51,11 +55,16 @@ class MethodNotAllowed(TurnupError):
 
 
 def make_app(
-    routers: Sequence[APIRouter], runtime: Runtime, title: str = "Turnup", *, revision: str | None = None
+    routers: Sequence[APIRouter],
+    runtime: Runtime,
+    title: str = "Turnup",
+    *,
+    revision: str | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
-    """The app: these routers, /docs, /livez, /readyz, /metrics and /errors/CODE. `app.state.authenticator`
-    checks the tokens; `revision` is what /readyz wants the database
-    to be at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
+    """The app: these routers, those of access, /docs, /livez, /readyz, /metrics and /errors/CODE. `access`:
+    whom we serve and how (None: as with no setting made); `revision` is what /readyz wants the database to be
+    at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
     # FastAPI makes the request's span, inside the caller's trace; where spans go is our settings' matter
     app = FastAPIOffline(
         redoc_url=None,
@@ -66,12 +75,18 @@ def make_app(
         telemetry=_TELEMETRY,
         dependencies=[Depends(_bind_ids)],
     )
-    app.state.authenticator = Authenticator(runtime.database.engine, runtime.clock)
-    for router in routers:
+    access = access or access_by_default(runtime)
+    app.state.authenticator = access.authenticator
+    app.state.request_rate = access.rate
+    app.state.login_rate = RequestRate(runtime.database.engine, _OIDC_STARTS_PER_MINUTE)
+    app.state.four_eyes = access.four_eyes
+    app.state.public_host = access.public_host
+    for router in [*routers, access_router(access, runtime)]:
         app.include_router(router)
     app.include_router(_house_routes(runtime, revision))
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    app.add_middleware(_BodyLimit, bytes_max=access.body_bytes_max)
     app.add_middleware(_Watch)
     _describe(app)
     return app
@@ -117,6 +132,51 @@ class _Watch:
                 _record(scope, status, time.perf_counter() - started)
 
 
+class _BodyLimit:
+    """Bodies are read into memory: one that is larger than the limit is refused, said or found."""
+
+    def __init__(self, app: ASGIApp, bytes_max: int) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        said = request.headers.get("content-length", "")
+        if said.isdecimal() and int(said) > self._bytes_max:
+            await _answer(request, self._refusal())(scope, receive, send)
+            return
+        came, answered = 0, False
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self._bytes_max:
+                raise self._refusal()
+            return message
+
+        async def send_refusal_instead(message: Message) -> None:
+            """Whoever read the body may have made something else of our error."""
+            nonlocal answered
+            if came <= self._bytes_max:
+                await send(message)
+            elif not answered:
+                answered = True
+                await _answer(request, self._refusal())(scope, receive, send)
+
+        await self._app(scope, counted, send_refusal_instead)
+
+    def _refusal(self) -> TooLarge:
+        return TooLarge(
+            f"a body has at most {self._bytes_max} bytes here",
+            field="body",
+            remedy="send it in parts, or raise http_body_bytes_max",
+        )
+
+
 def _record(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unknown")
     method = scope["method"]
@@ -126,6 +186,8 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
 
 def _answer(request: Request, error: TurnupError) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
     base = str(request.base_url).rstrip("/")
     return json_response(problem(error, base_url=base), error.status, headers)
 

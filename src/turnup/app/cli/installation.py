@@ -22,6 +22,8 @@ from turnup.app.server import serve
 from turnup.app.worker import COLLECTOR, WORKER, run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.runtime import auth, events
+from turnup.runtime.access import staff
+from turnup.runtime.access.staff import access_unit
 from turnup.runtime.database import Database
 from turnup.runtime.restored import Gate
 from turnup.runtime.settings import Settings, load_settings
@@ -70,7 +72,9 @@ def _stay_up(settings: Settings) -> None:
     console.print(
         f"API at http://{settings.http_host}:{settings.http_port}/docs, logs in {settings.data_dir}/log"
     )
-    console.print("make a token with `turnup token create NAME --scope '*'`")
+    console.print(
+        "let yourself in: `turnup staff create NAME --role administrator`; a program: `turnup token`"
+    )
     _tell_closed(settings)
     until_signalled()
 
@@ -145,9 +149,9 @@ def run(
 
 
 def bench(name: str) -> None:
-    """Say how to run a benchmark: order_to_active, bill_run, recovery, drift, aaa or real_story (they live
-    beside the source; the last two need root)."""
-    known = ("order_to_active", "bill_run", "recovery", "drift", "aaa", "real_story")
+    """Say how to run a benchmark: order_to_active, bill_run, recovery, drift, reconnect, aaa or real_story
+    (they live beside the source; the last two need root)."""
+    known = ("order_to_active", "bill_run", "recovery", "drift", "reconnect", "aaa", "real_story")
     if name not in known:
         raise InvalidInput(f"no benchmark {name!r}", field="name", remedy=f"use one of: {', '.join(known)}")
     if not Path("benchmarks").is_dir():
@@ -166,6 +170,10 @@ def token_create(
         str | None, typer.Option(help="Code of the legal entity it is confined to; without it, none.")
     ] = None,
     brand: Annotated[str | None, typer.Option(help="Code of the brand it is confined to.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="Staff member it belongs to: it opens no more than she may, and ends with her."),
+    ] = None,
 ) -> None:
     """Make a token and print it; it cannot be shown again."""
     with house() as assembled:
@@ -173,16 +181,26 @@ def token_create(
         if legal_entity or brand:
             crm = assembled.crm
             realm = auth.Realm(
-                _known("legal_entity", legal_entity, crm.legal_entity), _known("brand", brand, crm.brand)
+                known("legal_entity", legal_entity, crm.legal_entity), known("brand", brand, crm.brand)
             )
-        now = assembled.runtime.clock.now()
-        expires_at = now + timedelta(days=days) if days else None
-        with assembled.database.engine.begin() as connection:
-            token = auth.issue_token(connection, name, scope, now=now, expires_at=expires_at, realm=realm)
+        with access_unit(assembled.runtime, actor()) as unit:
+            if owner is not None:
+                staff.existing(unit.connection, owner)
+            expires_at = unit.now + timedelta(days=days) if days else None
+            token = auth.issue_token(
+                unit.connection,
+                name,
+                scope,
+                now=unit.now,
+                expires_at=expires_at,
+                realm=realm,
+                owner=owner,
+            )
+            unit.audit("token.issued", name, after={"scopes": scope, "owner": owner})
     typer.echo(token)
 
 
-def _known(field: str, code: str | None, find: Callable[[str], T | None]) -> T | None:
+def known(field: str, code: str | None, find: Callable[[str], T | None]) -> T | None:
     """What the code stands for. Raises NotFound: a typing error must not make a token that opens all."""
     if code is None:
         return None
@@ -207,19 +225,21 @@ def token_list(as_json: AsJson = False) -> None:
             t.name,
             " ".join(t.scopes),
             "confined" if t.legal_entity_id or t.brand_id else "all",
+            t.owner,
             t.expires_at or "never",
             "yes" if t.revoked else "",
         )
         for t in tokens
     ]
-    print_table("Tokens", ["name", "scopes", "realm", "expires", "revoked"], rows)
+    print_table("Tokens", ["name", "scopes", "realm", "owner", "expires", "revoked"], rows)
 
 
 @token_app.command("revoke")
 def token_revoke(name: str) -> None:
     """Refuse a token from now on (other processes within five seconds)."""
-    with house() as assembled, assembled.database.engine.begin() as connection:
-        auth.revoke_token(connection, name)
+    with house() as assembled, access_unit(assembled.runtime, actor()) as unit:
+        auth.revoke_token(unit.connection, name)
+        unit.audit("token.revoked", name)
 
 
 @clock_app.command("show")

@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from turnup.app.cli import bill, config, data, installation, lab, order, output, restoration, safety, secrets
+from turnup.app.cli import (
+    bill,
+    config,
+    data,
+    installation,
+    lab,
+    order,
+    output,
+    restoration,
+    safety,
+    secrets,
+    staff,
+)
 from turnup.kernel.errors import TurnupError
 
 app = typer.Typer(
@@ -23,6 +35,7 @@ lab.register(app)
 secrets.register(app)
 safety.register(app)
 restoration.register(app)
+staff.register(app)
 
 
 def main() -> None:

@@ -7,13 +7,15 @@ from uuid import UUID
 import typer
 
 from turnup.app.cli.output import AsJson, console, print_json, print_table
-from turnup.app.cli.session import actor, house
+from turnup.app.cli.session import As, acting, actor, guarded, house
 from turnup.app.house import House
 from turnup.contracts.configuration import FreezeScope
 from turnup.contracts.provisioning import HoldState, HoldView
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.kernel.ids import FreezeId, HoldId, ServiceId
+from turnup.oss.configuration.routes import LIFT_ALL, is_of_all
 from turnup.oss.configuration.workflows import SETTLE_S
+from turnup.oss.provisioning.routes import RELEASE
 
 freeze_app = typer.Typer(
     help="Stop all writing to an element, a site or everything; reads go on.", no_args_is_help=True
@@ -92,15 +94,23 @@ def freeze_lift(
     freeze: Annotated[str | None, typer.Argument(help="Id from `turnup freeze list`; or --all.")] = None,
     reason: Reason = "",
     everything: Annotated[bool, typer.Option("--all", help="Every freeze in force.")] = False,
+    as_name: As = None,
 ) -> None:
-    """Lift a freeze; the orders that waited go on by themselves."""
+    """Lift a freeze; the orders that waited go on by themselves. A freeze of all may need four eyes."""
     with house() as assembled:
         present = [view.id for view in assembled.configuration.freezes()]
         chosen = present if everything else [_freeze_id(freeze)]
-        with assembled.runtime.unit("configuration", actor()) as unit:
+        caller = acting(assembled, as_name)
+        of_all = [each for each in chosen if is_of_all(assembled.configuration, each)]
+        with assembled.runtime.unit("configuration", caller.actor) as unit:
             for freeze_id in chosen:
-                assembled.configuration.lift(unit, freeze_id, reason)
-    console.print(f"{len(chosen)} lifted")
+                if freeze_id not in of_all:
+                    assembled.configuration.lift(unit, freeze_id, reason)
+        lifted = len(chosen) - len(of_all)
+        for freeze_id in of_all:
+            arguments = {"freeze": str(freeze_id), "reason": reason}
+            lifted += guarded(assembled, LIFT_ALL, arguments, caller, as_json=False) is not None
+    console.print(f"{lifted} lifted")
 
 
 def _freeze_id(text: str | None) -> FreezeId:
@@ -151,29 +161,39 @@ def brake_list(
 
 @brake_app.command("release")
 def brake_release(
-    numbers: Chosen = None, reason: Reason = "", everything: AllOfThem = False, as_json: AsJson = False
+    numbers: Chosen = None,
+    reason: Reason = "",
+    everything: AllOfThem = False,
+    as_name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let held changes go on. They do not count against the hour: you have looked at them."""
-    _decide(HoldState.RELEASED, numbers, reason, everything=everything, as_json=as_json)
+    with house() as assembled:
+        ids = _chosen(assembled, numbers, everything=everything)
+        chosen = None if ids is None else [str(each) for each in ids]
+        arguments = {"holds": chosen, "reason": reason}
+        done = guarded(assembled, RELEASE, arguments, as_name, as_json=as_json)
+    if done is not None:
+        _say(HoldState.RELEASED, done["decided"], as_json=as_json)
 
 
 @brake_app.command("refuse")
 def brake_refuse(
-    numbers: Chosen = None, reason: Reason = "", everything: AllOfThem = False, as_json: AsJson = False
+    numbers: Chosen = None,
+    reason: Reason = "",
+    everything: AllOfThem = False,
+    as_name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse held changes: their orders are cancelled, nothing of them ever reaches the network."""
-    _decide(HoldState.REFUSED, numbers, reason, everything=everything, as_json=as_json)
-
-
-def _decide(
-    state: HoldState, numbers: list[int] | None, reason: str, *, everything: bool, as_json: bool
-) -> None:
     with house() as assembled:
-        provisioning = assembled.provisioning
-        decide = provisioning.release_holds if state is HoldState.RELEASED else provisioning.refuse_holds
         ids = _chosen(assembled, numbers, everything=everything)
-        with assembled.runtime.unit("provisioning", actor()) as unit:
-            done = decide(unit, ids, reason)
+        with assembled.runtime.unit("provisioning", acting(assembled, as_name).actor) as unit:
+            done = assembled.provisioning.refuse_holds(unit, ids, reason)
+    _say(HoldState.REFUSED, done, as_json=as_json)
+
+
+def _say(state: HoldState, done: int, *, as_json: bool) -> None:
     if as_json:
         print_json({state.value: done})
     else:

@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from turnup.app import secrets as keys
+from turnup.app.access import ROTATE
 from turnup.app.cli.output import AsJson, console, print_json, print_table
-from turnup.app.cli.session import actor, house
+from turnup.app.cli.session import As, guarded, house
 from turnup.app.mail import PASSWORD
 from turnup.kernel.errors import InvalidInput
+from turnup.runtime.access.edge import CLIENT_SECRET
 from turnup.runtime.secrets import SecretBox, seal_text
 from turnup.runtime.settings import load_settings
 
@@ -21,17 +23,19 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("seal")
 def seal(
-    setting: Annotated[str, typer.Argument(help="The setting it is for: mail_password.")],
+    setting: Annotated[
+        str, typer.Argument(help="The setting it is for: mail_password or oidc_client_secret.")
+    ],
     secret: Annotated[
         str,
         typer.Option(prompt=True, hide_input=True, help="Asked for where left out."),
     ],
 ) -> None:
     """Seal a password for the settings file: prints what to write there. It opens in this setting only."""
-    if setting != PASSWORD:
-        raise InvalidInput(
-            f"{setting!r} is no setting that can be sealed", field="setting", remedy=f"write {PASSWORD}"
-        )
+    sealable = (PASSWORD, CLIENT_SECRET)
+    if setting not in sealable:
+        remedy = f"write {' or '.join(sealable)}"
+        raise InvalidInput(f"{setting!r} is no setting that can be sealed", field="setting", remedy=remedy)
     typer.echo(f"{setting}: {seal_text(SecretBox(load_settings().secret_key_path), secret, setting)}")
 
 
@@ -41,6 +45,7 @@ def rotate(
         bool,
         typer.Option("--new-key/--no-new-key", help="Without: finish a rotation that was broken off."),
     ] = True,
+    as_name: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a key to the key file and wrap every stored secret by it; nothing has to be restarted.
@@ -49,15 +54,20 @@ def rotate(
     `turnup secrets keys` says how many secrets each still opens.
     """
     with house() as assembled:
-        done = keys.rotate(assembled, actor(), new_key=new_key)
+        done = guarded(assembled, ROTATE, {"new_key": new_key}, as_name, as_json=as_json)
         path = assembled.settings.secret_key_path
+    if done is None:
+        return
     if as_json:
         print_json(done)
         return
-    console.print(f"key {done.key} seals now; {done.resealed} secrets are wrapped by it. Copy {path} again.")
-    if done.mail_password is not None:
-        typer.echo(f"{PASSWORD}: {done.mail_password}")
-        console.print("Write that line in the settings file: the one there needs the old key.")
+    console.print(
+        f"key {done['key']} seals now; {done['resealed']} secrets are wrapped by it. Copy {path} again."
+    )
+    for setting in (PASSWORD, CLIENT_SECRET):
+        if done[setting] is not None:
+            typer.echo(f"{setting}: {done[setting]}")
+            console.print("Write that line in the settings file: the one there needs the old key.")
 
 
 @app.command("keys")

@@ -42,6 +42,7 @@ class Stand:
             "TURNUP_SIMULATED_CLOCK": "true",
             "TURNUP_HTTP_PORT": str(self.port),
             "TURNUP_WORKERS": "1",
+            "TURNUP_REQUESTS_PER_MINUTE": "600000",  # stories and benchmarks poll as fast as they can
             "TURNUP_SNMP_INTERVAL_SECONDS": "1",
             "TURNUP_SESSION_INTERVAL_SECONDS": "0.2",
             "TURNUP_RECONCILIATION_INTERVAL_SECONDS": "3600",

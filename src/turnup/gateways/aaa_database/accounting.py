@@ -1,4 +1,4 @@
-"""RADIUS accounting as the AAA server stored it, read forward without missing a record.
+"""RADIUS accounting as the AAA servers stored it, read forward without missing a record.
 
 Ids are given at insert and seen at commit, so a smaller id may appear after a larger one, and repeats leave
 gaps that never fill: neither "greater than the last" nor "wait for the gap" is safe. A writer locks the table
@@ -6,17 +6,21 @@ before it draws its id and until it ends. So: note the highest id drawn, note wh
 those have ended, every id up to the noted one is either visible or never will be. Nobody is blocked by it.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
 
-from turnup.contracts.monitoring import AccountingRecord
-from turnup.gateways.aaa_database.database import aaa_database
-from turnup.kernel.errors import Unavailable
+from turnup.contracts.configuration import Credentials
+from turnup.contracts.inventory import ElementView
+from turnup.contracts.monitoring import AccountingRecord, AccountingSource
+from turnup.gateways.transports.postgres import PeerDatabase, own_database
+from turnup.kernel.errors import NotFound, Unavailable
+from turnup.kernel.ids import ElementId
 
 _STATUS = {"on": "accounting_on", "off": "accounting_off"}
 _WAIT_S = 0.25
@@ -24,6 +28,7 @@ _POLL_S = 0.005
 _DEADLINE_S = 10.0
 _STUCK_S = 5.0
 
+_LAID_OUT: LiteralString = "SELECT to_regclass('aaa.accounting') IS NOT NULL"
 _DRAWN: LiteralString = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM aaa.accounting_id_seq"
 _WRITERS: LiteralString = """
 SELECT virtualtransaction FROM pg_locks
@@ -36,11 +41,59 @@ FROM aaa.accounting WHERE id > %s AND id <= %s ORDER BY id LIMIT %s"""
 _REJECT: LiteralString = "SELECT at, reason FROM aaa.reject WHERE username = %s ORDER BY id DESC LIMIT 1"
 
 
-class AaaAccounting:
-    """Implements contracts.monitoring.AccountingSource on the AAA database at `url`."""
+DRIVER = "aaa_database"
+SHARED = "turnup"
+"""The name of the AAA database that belongs to no element."""
 
-    def __init__(self, url: str) -> None:
-        self._database = aaa_database(url, max_size=2)
+
+class AaaServers:
+    """Implements contracts.monitoring.AccountingSources: the database of the installation, and that of each
+    AAA server in the network that has its own (management keys host, port, database), by element code."""
+
+    def __init__(
+        self,
+        shared: AccountingSource,
+        elements: Callable[[], Sequence[ElementView]],
+        credentials: Callable[[ElementId], Credentials],
+    ) -> None:
+        self._shared = shared
+        self._elements = elements
+        self._credentials = credentials
+        self._own: dict[str, tuple[str, AaaAccounting]] = {}
+
+    def sources(self) -> Mapping[str, AccountingSource]:
+        return {SHARED: self._shared, **{code: self._source(code, url) for code, url in self._urls().items()}}
+
+    def _urls(self) -> dict[str, str]:
+        servers = (
+            each
+            for each in self._elements()
+            if each.driver == DRIVER and "host" in each.management and each.status == "in_service"
+        )
+        found: dict[str, str] = {}
+        for each in servers:
+            with contextlib.suppress(NotFound):  # without credentials it is not set up yet
+                url = own_database(each, self._credentials(each.id))
+                found |= {each.code: url} if url is not None else {}
+        return found
+
+    def _source(self, code: str, url: str) -> AccountingSource:
+        known = self._own.get(code)
+        if known is not None and known[0] == url:
+            return known[1]
+        if known is not None:
+            known[1].close()
+        made = AaaAccounting(PeerDatabase(url, name=f"the database of {code}", max_size=2))
+        self._own[code] = (url, made)
+        return made
+
+
+class AaaAccounting:
+    """Implements contracts.monitoring.AccountingSource on one AAA database."""
+
+    def __init__(self, database: PeerDatabase) -> None:
+        self._database = database
+        self._laid_out = False
         self._lock = threading.Lock()
         self._settled = 0
         self._waiting: tuple[int, frozenset[str]] | None = None
@@ -51,6 +104,7 @@ class AaaAccounting:
         """At most `limit` records with ids above `cursor`, in order; none below the last returned will ever
         appear later. Raises Unavailable."""
         with self._lock, self._database.transaction("accounting", _DEADLINE_S) as connection:
+            self._require_tables(connection)
             settled = self._settle(connection)
             rows = connection.execute(_READ, (cursor, settled, limit)).fetchall()
             if not rows and self._waiting is not None:
@@ -62,6 +116,19 @@ class AaaAccounting:
         with self._database.transaction("reject", _DEADLINE_S) as connection:
             found = connection.execute(_REJECT, (username,)).fetchone()
         return None if found is None else (found[0], found[1])
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _require_tables(self, connection: psycopg.Connection[Any]) -> None:
+        if self._laid_out:
+            return
+        found = connection.execute(_LAID_OUT).fetchone()
+        if found is None or not found[0]:
+            raise Unavailable(
+                "the AAA database has no accounting yet", remedy="it is laid out with the first service on it"
+            )
+        self._laid_out = True
 
     def _settle(self, connection: psycopg.Connection[Any]) -> int:
         """The id up to which nothing new can appear."""

@@ -98,7 +98,9 @@ CREATE OR REPLACE FUNCTION aaa.account(
 LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
   INSERT INTO aaa.accounting (nas, session_id, username, status, event_at, session_time_s, input_octets,
                               output_octets, framed_ipv4, terminate_cause, circuit_id)
-  VALUES (coalesce(nullif(nas_name, ''), nas_address), session, nullif(wanted, ''), kind,
+  VALUES (coalesce(nullif(nas_name, ''), nas_address),
+          -- the NAS's own words are told apart by their time: it restarts more than once
+          CASE WHEN kind IN ('on', 'off') THEN 'nas@' || at_epoch ELSE session END, nullif(wanted, ''), kind,
           to_timestamp(at_epoch), time_s, upload, download, nullif(address, '')::inet, nullif(cause, ''),
           nullif(circuit, ''))
   ON CONFLICT (nas, session_id, status, session_time_s) DO NOTHING

@@ -29,6 +29,7 @@ from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
 from turnup.runtime.component import Runtime
 from turnup.runtime.unit_of_work import UnitOfWork
+from turnup.runtime.yaml_text import load_yaml
 
 _CHUNK = 50
 _KIND = "customer"
@@ -412,7 +413,7 @@ def _chunks(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"cannot read {path.name}: {error.strerror}", field="file") from error
     except yaml.YAMLError as error:

@@ -7,13 +7,12 @@ address. Reservations are changed in the table `hosts` and hold from the next pa
 
 import json
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from turnup.lab.real import plan
 from turnup.lab.real.machine import inside, start, succeeds, wait_for, write
-from turnup.lab.real.postgres import PORT, start_postgres
+from turnup.lab.real.postgres import PORT, DatabaseAccess, start_postgres
 
 _SCHEMA = Path("/usr/share/kea/scripts/pgsql/dhcpdb_create.pgsql")
 _MANAGER_RIGHTS = """
@@ -26,17 +25,6 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO manager;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO kea;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO kea;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseAccess:
-    """Where a peer's database answers its manager."""
-
-    host: str
-    port: int
-    database: str
-    username: str
-    password: str
 
 
 def start_kea(home: Path) -> DatabaseAccess:

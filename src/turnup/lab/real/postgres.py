@@ -63,6 +63,17 @@ class Postgres:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseAccess:
+    """Where a peer's database answers its manager."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str
+
+
 def start_postgres(home: Path, namespace: str, address: str) -> Postgres:
     """Start a cluster in the namespace; returns when it accepts statements."""
     folder = home / namespace / "postgres"

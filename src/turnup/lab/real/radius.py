@@ -7,18 +7,20 @@ needs them in clear (RFC 1994); the key stands in this server's configuration an
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from turnup.lab.real import plan
-from turnup.lab.real.kea import DatabaseAccess
 from turnup.lab.real.machine import run, start, wait_for, write
-from turnup.lab.real.postgres import PORT, start_postgres
+from turnup.lab.real.postgres import PORT, DatabaseAccess, start_postgres
 
 _ACCOUNT = "freerad"
-_STOCK = Path("/etc/freeradius/3.0")
+STOCK = Path("/etc/freeradius/3.0")
+"""Debian's own configuration."""
 _MODULES = ("always", "attr_filter", "chap", "pap", "preprocess", "expr")
+_CLIENTS = "198.18.0.0/24"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +45,43 @@ def start_aaa(home: Path, name: str, secret: str) -> AaaAccess:
         f"CREATE ROLE manager LOGIN PASSWORD '{managers}'"
     )
     postgres.sql("CREATE DATABASE aaa OWNER manager")
-    raddb = home / name / "raddb"
-    _lay_out(raddb, secret, own, data_key)
-    log = home / name / "run" / "radius.log"
-    start(name, home / name / "run" / "out", "freeradius", "-f", "-d", raddb, "-l", log, account=_ACCOUNT)
-    wait_for(
-        lambda: log.exists() and "Ready to process" in log.read_text(errors="replace"),
-        f"FreeRADIUS of {name} is ready",
-    )
+    values = {"secret": secret, "password": own, "data_key": data_key}
+    configuration = {
+        "site": packaged("site"),
+        "mods-enabled/sql": packaged("sql"),
+        "mods-enabled/rejected": packaged("rejected"),
+    }
+    start_server(name, home / name, configuration, values)
     return AaaAccess(host, secret, data_key, DatabaseAccess(host, PORT, "aaa", "manager", managers))
 
 
-def _lay_out(raddb: Path, secret: str, password: str, data_key: str) -> None:
-    """A configuration of its own; of the installed one only modules, dictionary and policies are used."""
+def packaged(name: str) -> str:
+    """A file of our configuration: radiusd.conf, site, sql, rejected."""
+    return resources.files("turnup.lab.real").joinpath("raddb", name).read_text(encoding="utf-8")
+
+
+def start_server(
+    namespace: str, home: Path, configuration: Mapping[str, str], values: Mapping[str, str]
+) -> None:
+    """Lay out a server in `home` and start it; returns when it is ready. `configuration`: files by their
+    place, `site` and modules of its own; `values`: what stands in them between at signs, apart from folders
+    and ports. Of the installed configuration only modules, dictionary and policies are used."""
+    raddb, folder = home / "raddb", home / "run"
     (raddb / "mods-enabled").mkdir(parents=True)
-    for name in ("dictionary", "mods-config", "policy.d"):
-        (raddb / name).symlink_to(_STOCK / name)
-    for name in _MODULES:
-        (raddb / "mods-enabled" / name).symlink_to(_STOCK / "mods-available" / name)
-    folder = raddb.parent / "run"
     folder.mkdir()
-    values = {
-        "@raddb@": str(raddb), "@run@": str(folder), "@secret@": secret, "@password@": password,
-        "@data_key@": data_key, "@port@": str(PORT), "@clients@": "198.18.0.0/24",
-    }  # fmt: skip
-    for source, name in (("radiusd.conf", "radiusd.conf"), ("sql", "mods-enabled/sql"), ("site", "site")):
-        text = resources.files("turnup.lab.real").joinpath("raddb", source).read_text(encoding="utf-8")
-        for mark, value in values.items():
-            text = text.replace(mark, value)
+    for name in ("dictionary", "mods-config", "policy.d"):
+        (raddb / name).symlink_to(STOCK / name)
+    for name in _MODULES:
+        (raddb / "mods-enabled" / name).symlink_to(STOCK / "mods-available" / name)
+    filled = {"raddb": str(raddb), "run": str(folder), "port": str(PORT), "clients": _CLIENTS, **values}
+    for name, text in {"radiusd.conf": packaged("radiusd.conf"), **configuration}.items():
+        for mark, value in filled.items():
+            text = text.replace(f"@{mark}@", value)
         write(raddb / name, text, mode=0o640, owner=_ACCOUNT)
-    run("chown", "-R", _ACCOUNT, raddb.parent / "run")
+    run("chown", "-R", _ACCOUNT, folder)
+    log = folder / "radius.log"
+    start(namespace, folder / "out", "freeradius", "-f", "-d", raddb, "-l", log, account=_ACCOUNT)
+    wait_for(
+        lambda: log.exists() and "Ready to process" in log.read_text(errors="replace"),
+        f"FreeRADIUS in {home.name} is ready",
+    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from turnup.contracts import inventory
 from turnup.contracts.configuration import ElementDriver
 from turnup.oss.configuration import tables
-from turnup.oss.configuration.routes import routers
+from turnup.oss.configuration.routes import dangerous, routers
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import ApplyPath
 from turnup.runtime import metrics
@@ -35,6 +35,7 @@ def build(
         schema=SCHEMA,
         worker_gone=service.worker_gone,
         routers=routers(service, path, runtime),
+        dangerous=dangerous(service),
         ticks=[
             Tick(name="configuration.backup", every_s=_BACKUP_EVERY_S, run=backup),
             Tick(name="configuration.freezes", every_s=_COUNT_EVERY_S, run=count_freezes),

@@ -1,10 +1,10 @@
 """HTTP shapes of configuration, native: freeze the network, lift, list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from turnup.contracts.configuration import FreezeScope, FreezeView
@@ -12,8 +12,12 @@ from turnup.kernel.clock import iso_utc
 from turnup.kernel.ids import FreezeId
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import SETTLE_S, ApplyPath
+from turnup.runtime.access.four_eyes import guarded
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
+from turnup.runtime.dangerous import Arguments, Dangerous
+from turnup.runtime.tmf.body import json_response
+from turnup.runtime.unit_of_work import UnitOfWork
 
 
 class NewFreeze(BaseModel):
@@ -26,6 +30,30 @@ class NewFreeze(BaseModel):
 
 class Lift(BaseModel):
     reason: str
+
+
+LIFT_ALL = "freeze.lift_all"
+
+
+def dangerous(configuration: Configuration) -> Sequence[Dangerous]:
+    """What may need four eyes: lifting a freeze of everything. Arguments: `freeze` (id), `reason`."""
+
+    def lift(unit: UnitOfWork, arguments: Arguments) -> Mapping[str, Any]:
+        configuration.lift(unit, FreezeId(UUID(arguments["freeze"])), arguments["reason"])
+        return {"state": "lifted"}
+
+    def what(arguments: Arguments) -> str:
+        found = [view for view in configuration.freezes() if str(view.id) == arguments["freeze"]]
+        since = f" by {found[0].frozen_by} ({found[0].reason})" if found else ""
+        return f"lift the freeze of everything{since}; reason: {arguments['reason']}"
+
+    return [Dangerous(action=LIFT_ALL, scope="freezes:write", component="configuration", what=what, run=lift)]
+
+
+def is_of_all(configuration: Configuration, freeze_id: FreezeId) -> bool:
+    """Whether lifting it lets writes and dunning go on everywhere."""
+    present = configuration.freezes()
+    return any(view.id == freeze_id and view.scope is FreezeScope.ALL for view in present)
 
 
 def routers(configuration: Configuration, path: ApplyPath, runtime: Runtime) -> Sequence[APIRouter]:
@@ -49,12 +77,15 @@ def routers(configuration: Configuration, path: ApplyPath, runtime: Runtime) -> 
         return {**_freeze(view), "stillWriting": list(busy)}
 
     @router.post("/{freeze_id}/lift")
-    def lift(request: Request, freeze_id: UUID, body: Lift) -> dict[str, str]:
-        """What waited goes on by itself."""
+    def lift(request: Request, freeze_id: UUID, body: Lift) -> Response:
+        """What waited goes on by itself. A freeze of all may need four eyes (202)."""
         caller = authorise(request, "freezes:write")
+        if is_of_all(configuration, FreezeId(freeze_id)):
+            arguments = {"freeze": str(freeze_id), "reason": body.reason}
+            return guarded(request, caller, LIFT_ALL, arguments)
         with runtime.unit("configuration", caller.actor) as unit:
             configuration.lift(unit, FreezeId(freeze_id), body.reason)
-        return {"state": "lifted"}
+        return json_response({"state": "lifted"})
 
     return [router]
 

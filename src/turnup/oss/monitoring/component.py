@@ -1,7 +1,7 @@
 """Wires monitoring into the house."""
 
 from turnup.contracts import inventory, provisioning
-from turnup.contracts.monitoring import AccountingSource, ElementProbe
+from turnup.contracts.monitoring import AccountingSources, ElementProbe
 from turnup.oss.monitoring import tables
 from turnup.oss.monitoring.model import Policy
 from turnup.oss.monitoring.service import Monitoring
@@ -14,14 +14,14 @@ def build(
     runtime: Runtime,
     network: inventory.Reads,
     services: provisioning.Reads,
-    accounting: AccountingSource,
+    accounting: AccountingSources,
     probe: ElementProbe,
     *,
     accounting_every_s: float = 1.0,
     poll_every_s: float = 5.0,
     policy: Policy | None = None,
 ) -> Component:
-    """`services` finds a session's service by its login."""
+    """`services` finds the services of sessions by their logins."""
     service = Monitoring(runtime, network, services, accounting, probe, policy or Policy())
 
     def take_accounting() -> None:

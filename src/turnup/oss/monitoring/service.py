@@ -16,6 +16,7 @@ from turnup.contracts.inventory import ElementView
 from turnup.contracts.monitoring import (
     AccountingRecord,
     AccountingSource,
+    AccountingSources,
     AlarmView,
     ElementHealth,
     ElementProbe,
@@ -75,7 +76,7 @@ class Monitoring:
         runtime: Runtime,
         network: inventory.Reads,
         services: provisioning.Reads,
-        accounting: AccountingSource,
+        accounting: AccountingSources,
         probe: ElementProbe,
         policy: Policy,
     ) -> None:
@@ -91,37 +92,42 @@ class Monitoring:
     # --- accounting ---------------------------------------------------------------------------------------
 
     def take_accounting(self) -> int:
-        """Read accounting to its end (or a good deal of it); returns the records taken in. An AAA database
-        that does not answer is tried again at the next tick."""
+        """Read every AAA server's accounting to its end (or a good deal of it); returns the records taken in.
+        A server whose database does not answer is tried again at the next tick, the others go on."""
         taken = 0
-        for _ in range(_BATCHES_A_TICK):
+        for name, source in self._accounting.sources().items():
             try:
-                batch, ended = self._take_batch()
+                taken += self._take_source(name, source)
             except Unavailable as error:
-                log.warning("accounting_unavailable", reason=str(error))
-                return taken
-            taken += batch
-            if ended:
-                break
+                log.warning("accounting_unavailable", source=name, reason=str(error))
         self._find_owners()
         return taken
 
-    def _take_batch(self) -> tuple[int, bool]:
+    def _take_source(self, name: str, source: AccountingSource) -> int:
+        taken = 0
+        for _ in range(_BATCHES_A_TICK):
+            batch, ended = self._take_batch(name, source)
+            taken += batch
+            if ended:
+                break
+        return taken
+
+    def _take_batch(self, name: str, source: AccountingSource) -> tuple[int, bool]:
         """(records taken in, whether that was all there is). Cursor, sessions and events in one unit."""
         now = self._runtime.clock.now()
         with self._runtime.snapshot(_COMPONENT) as connection:
-            position, heard_until = store.cursor(connection)
-        records = self._accounting.read_after(position, _BATCH)
+            position, heard_until = store.cursor(connection, name)
+        records = source.read_after(position, _BATCH)
         at_end = len(records) < _BATCH
         if not records and heard_until is not None and now - heard_until < timedelta(seconds=1):
             return 0, True
         owners = self._owners({record.username for record in records})
         with self._runtime.unit(_COMPONENT, "tick:accounting") as unit:
-            if store.cursor(unit.connection, lock=True)[0] != position:
+            if store.cursor(unit.connection, name, lock=True)[0] != position:
                 return 0, True  # another worker was faster
             self._absorb(unit, records, owners)
             last = records[-1].source_id if records else position
-            store.move_cursor(unit.connection, last, now if at_end else heard_until or now)
+            store.move_cursor(unit.connection, name, last, now if at_end else heard_until or now)
         return len(records), at_end
 
     def _absorb(
@@ -165,19 +171,14 @@ class Monitoring:
     def _owners(self, usernames: Collection[str]) -> dict[str, ServiceId]:
         """User name -> service, where there is one. Known ones are believed for some minutes."""
         now_s = time.monotonic()
-        found: dict[str, ServiceId] = {}
-        for name in usernames:
-            kept = self._logins.get(name)
-            if kept is not None and now_s - kept[0] < _LOGIN_KEPT_S:
-                found[name] = kept[1]
-                continue
-            service = self._services.service_by_login(name) if name else None
-            if service is not None:
-                found[name] = service.id
-                self._logins[name] = (now_s, service.id)
         if len(self._logins) > _LOGINS_KEPT:
             self._logins.clear()
-        return found
+        kept = {name: self._logins[name] for name in usernames if name in self._logins}
+        found = {name: owner for name, (at_s, owner) in kept.items() if now_s - at_s < _LOGIN_KEPT_S}
+        asked = [name for name in usernames if name and name not in found]
+        fresh = self._services.services_by_login(asked) if asked else {}
+        self._logins |= {name: (now_s, owner) for name, owner in fresh.items()}
+        return found | dict(fresh)
 
     # --- polling ------------------------------------------------------------------------------------------
 
@@ -276,10 +277,11 @@ class Monitoring:
         behind = {cut: self._network.services_behind(cut.element_id, cut.port) for cut in found}
         everyone = {service for each in behind.values() for service in each}
         everyone |= {outage.service_id for outage in before.outages}
+        sources = self._accounting.sources().keys()
         with self._runtime.snapshot(_COMPONENT) as connection:
             latest = store.latest_sessions(connection, everyone)
             last_ends = store.last_outage_ends(connection, everyone)
-            _, heard_until = store.cursor(connection)
+            heard_until = store.heard_until(connection, sources)
         root_of = {alarm.id: alarm.cause_id or alarm.id for alarm in active}
         problem_of = {problem.alarm_id: problem.id for problem in open_now}
         hits: dict[ServiceId, tuple[ProblemId, datetime]] = {}

@@ -38,15 +38,26 @@ def _save(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]
 # --- sessions --------------------------------------------------------------------------------------------
 
 
-def cursor(connection: Connection, *, lock: bool = False) -> tuple[int, datetime | None]:
-    """(last source id taken in, when accounting was last read to its end)."""
-    statement = select(tables.cursor.c.position, tables.cursor.c.heard_until)
+def cursor(connection: Connection, source: str, *, lock: bool = False) -> tuple[int, datetime | None]:
+    """(last source id taken in, when this source was last read to its end)."""
+    statement = select(tables.cursor.c.position, tables.cursor.c.heard_until).where(
+        tables.cursor.c.source == source
+    )
     row = connection.execute(statement.with_for_update() if lock else statement).first()
     return (0, None) if row is None else (row.position, row.heard_until)
 
 
-def move_cursor(connection: Connection, position: int, heard_until: datetime) -> None:
-    _save(connection, tables.cursor, [{"id": 1, "position": position, "heard_until": heard_until}])
+def move_cursor(connection: Connection, source: str, position: int, heard_until: datetime) -> None:
+    _save(connection, tables.cursor, [{"source": source, "position": position, "heard_until": heard_until}])
+
+
+def heard_until(connection: Connection, sources: Collection[str]) -> datetime | None:
+    """When all of these were last read to their ends; None where one never was: its silence says nothing."""
+    row = tables.cursor.c
+    found = list(
+        connection.scalars(select(row.heard_until).where(row.source.in_(list(sources)))),
+    )
+    return min(found) if sources and len(found) == len(set(sources)) else None
 
 
 def sessions_for(

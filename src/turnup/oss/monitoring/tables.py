@@ -25,12 +25,12 @@ _OPEN = text("cleared_at IS NULL")
 cursor = Table(
     "accounting_cursor",
     metadata,
-    Column("id", SmallInteger, primary_key=True),
+    Column("source", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("heard_until", DateTime(timezone=True), nullable=False),
 )
-"""`position`: source id of the last record taken in; `heard_until`: when accounting was last read to its
-end."""
+"""Of each AAA server. `position`: source id of the last record taken in; `heard_until`: when its accounting
+was last read to the end."""
 
 session = Table(
     "session",

@@ -8,7 +8,7 @@ from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
-from turnup.oss.provisioning.routes import routers
+from turnup.oss.provisioning.routes import dangerous, routers
 from turnup.oss.provisioning.rules.brake import BrakePolicy, brake_policy
 from turnup.oss.provisioning.service import Provisioning, Seal
 from turnup.oss.provisioning.workflows import NetworkRealiser, resume_lifted, workflows
@@ -53,6 +53,7 @@ def build(
         handlers=handlers(provisioning),
         workflows=workflows(realiser),
         routers=routers(provisioning, runtime),
+        dangerous=dangerous(provisioning),
         ticks=[
             Tick(name="provisioning.brake", every_s=_TEND_EVERY_S, run=partial(_tend, runtime, provisioning)),
             Tick(

@@ -1,10 +1,10 @@
 """HTTP shapes of provisioning: TMF638 services with their three facts; acceptance and the brake native."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from turnup.contracts.provisioning import HoldView, ServiceState, ServiceView
@@ -12,8 +12,11 @@ from turnup.kernel.clock import iso_utc
 from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime import tmf
+from turnup.runtime.access.four_eyes import guarded
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
+from turnup.runtime.dangerous import Arguments, Dangerous
+from turnup.runtime.unit_of_work import UnitOfWork
 
 _STATES = {
     ServiceState.RESERVED: "reserved",
@@ -80,15 +83,46 @@ class Reason(BaseModel):
     reason: str
 
 
+RELEASE = "brake.release"
+
+
+def dangerous(provisioning: Provisioning) -> Sequence[Dangerous]:
+    """What may need four eyes. Arguments: `holds` (ids; null: all that wait), `reason`."""
+
+    def release(unit: UnitOfWork, arguments: Arguments) -> Mapping[str, Any]:
+        ids = arguments["holds"]
+        chosen = None if ids is None else [HoldId(UUID(each)) for each in ids]
+        return {"decided": provisioning.release_holds(unit, chosen, arguments["reason"])}
+
+    def pin(arguments: Arguments) -> Arguments:
+        waiting = [str(view.id) for view in provisioning.holds()]
+        return {**arguments, "holds": waiting if arguments["holds"] is None else sorted(arguments["holds"])}
+
+    def what(arguments: Arguments) -> str:
+        chosen = set(arguments["holds"])
+        found = [f"{v.n} ({v.what})" for v in provisioning.holds(open_only=False) if str(v.id) in chosen]
+        return f"release {len(chosen)} held changes: {', '.join(found)}; reason: {arguments['reason']}"
+
+    return [
+        Dangerous(
+            action=RELEASE, scope="brake:write", component="provisioning", what=what, run=release, pin=pin
+        )
+    ]
+
+
 def _brake(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
     router = APIRouter(prefix="/turnup/v1/brake", tags=["safety"])
 
-    def decide(request: Request, how: str, holds: Sequence[UUID] | None, reason: str) -> dict[str, int]:
+    def let_go(request: Request, holds: Sequence[UUID] | None, reason: str) -> Response:
         caller = authorise(request, "brake:write")
-        use_case = provisioning.release_holds if how == "release" else provisioning.refuse_holds
+        chosen = None if holds is None else [str(each) for each in holds]
+        return guarded(request, caller, RELEASE, {"holds": chosen, "reason": reason})
+
+    def never(request: Request, holds: Sequence[UUID] | None, reason: str) -> dict[str, int]:
+        caller = authorise(request, "brake:write")
         ids = None if holds is None else [HoldId(each) for each in holds]
         with runtime.unit("provisioning", caller.actor) as unit:
-            return {"decided": use_case(unit, ids, reason)}
+            return {"decided": provisioning.refuse_holds(unit, ids, reason)}
 
     @router.get("")
     def brake(request: Request) -> dict[str, Any]:
@@ -113,24 +147,24 @@ def _brake(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
         return [_hold(view) for view in provisioning.holds(open_only=not all)]
 
     @router.post("/release")
-    def release_many(request: Request, body: Decision) -> dict[str, int]:
-        """Let these, or all, go on."""
-        return decide(request, "release", body.holds, body.reason)
+    def release_many(request: Request, body: Decision) -> Response:
+        """Let these, or all, go on. May need four eyes (202)."""
+        return let_go(request, body.holds, body.reason)
 
     @router.post("/refuse")
     def refuse_many(request: Request, body: Decision) -> dict[str, int]:
         """These, or all, never happen."""
-        return decide(request, "refuse", body.holds, body.reason)
+        return never(request, body.holds, body.reason)
 
     @router.post("/holds/{hold_id}/release")
-    def release(request: Request, hold_id: UUID, body: Reason) -> dict[str, int]:
-        """Let it go on."""
-        return decide(request, "release", [hold_id], body.reason)
+    def release(request: Request, hold_id: UUID, body: Reason) -> Response:
+        """Let it go on. May need four eyes (202)."""
+        return let_go(request, [hold_id], body.reason)
 
     @router.post("/holds/{hold_id}/refuse")
     def refuse(request: Request, hold_id: UUID, body: Reason) -> dict[str, int]:
         """It never happens."""
-        return decide(request, "refuse", [hold_id], body.reason)
+        return never(request, [hold_id], body.reason)
 
     return router
 

@@ -48,6 +48,27 @@ def _one(connection: Connection, condition: Any, *, lock: bool) -> Service | Non
     return None if row is None else _service(row)
 
 
+def note_offline(connection: Connection, service_id: ServiceId, at: datetime) -> None:
+    """A fact of its own; who dials in again with everybody else must not cost a whole row each."""
+    connection.execute(
+        update(tables.service)
+        .where(tables.service.c.service_id == service_id)
+        .values(online=False, online_changed_at=at, speed_down_kbps=None, speed_up_kbps=None)
+    )
+
+
+def note_traffic(connection: Connection, service_id: ServiceId, at: datetime) -> None:
+    connection.execute(
+        update(tables.service).where(tables.service.c.service_id == service_id).values(traffic_seen_at=at)
+    )
+
+
+def ids_by_login(connection: Connection, logins: Sequence[str]) -> dict[str, ServiceId]:
+    row = tables.service.c
+    found = connection.execute(select(row.login, row.service_id).where(row.login.in_(logins)))
+    return {login: ServiceId(service_id) for login, service_id in found}
+
+
 def load_many(connection: Connection, service_ids: Sequence[ServiceId] | None) -> list[Service]:
     statement = select(tables.service).order_by(tables.service.c.service_id)
     if service_ids is not None:

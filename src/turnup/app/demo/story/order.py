@@ -17,28 +17,30 @@ _SERIAL = "TRNPDEMO0001"
 _CUSTOMERS = "/tmf-api/customer/v5/customer"
 
 
-def sell(scene: Scene) -> None:
-    stage = scene.stage
-    stage.chapter("2. A new customer orders Fibre 300/50 with a static IPv4 and an IPv6 /56")
-    with stage.step("new_customer", "POST customer (TMF629)"):
-        _new_customer(scene)
-    body = {
+def _ordered(scene: Scene, action: str, offering: str, product: Mapping[str, Any]) -> dict[str, Any]:
+    """A TMF622 order of one item on her account."""
+    return {
         "@type": "ProductOrder",
         "billingAccount": {"id": str(scene.she.account_id), "@type": "BillingAccountRef"},
         "productOrderItem": [
             {
                 "@type": "ProductOrderItem",
                 "id": "1",
-                "action": "add",
-                "productOffering": {"id": "fibre-300-50", "@type": "ProductOfferingRef"},
-                "product": {
-                    "@type": "Product",
-                    "productCharacteristic": [_chosen("static_ipv4")],
-                },
+                "action": action,
+                "productOffering": {"id": offering, "@type": "ProductOfferingRef"},
+                "product": product,
             }
         ],
-        "servingSite": "pop1",
     }
+
+
+def sell(scene: Scene) -> None:
+    stage = scene.stage
+    stage.chapter("2. A new customer orders Fibre 300/50 with a static IPv4 and an IPv6 /56")
+    with stage.step("new_customer", "POST customer (TMF629)"):
+        _new_customer(scene)
+    product = {"@type": "Product", "productCharacteristic": [_chosen("static_ipv4")]}
+    body = {**_ordered(scene, "add", "fibre-300-50", product), "servingSite": "pop1"}
     key = secrets.token_hex(8)
     with stage.step("order_to_verified", "POST productOrder (TMF622), until configured and verified"):
         order, ms = scene.follow_order(body, key)
@@ -131,19 +133,7 @@ def upgrade(scene: Scene) -> None:
     stage.say("(the clock moved ten days)")
     lab.interim(username=scene.she.login)
     session_before = lab.cpe(name="maria")["session"]
-    body = {
-        "@type": "ProductOrder",
-        "billingAccount": {"id": str(scene.she.account_id), "@type": "BillingAccountRef"},
-        "productOrderItem": [
-            {
-                "@type": "ProductOrderItem",
-                "id": "1",
-                "action": "modify",
-                "productOffering": {"id": "fibre-1000-200", "@type": "ProductOfferingRef"},
-                "product": {"@type": "Product", "id": scene.she.product_id},
-            }
-        ],
-    }
+    body = _ordered(scene, "modify", "fibre-1000-200", {"@type": "Product", "id": scene.she.product_id})
     with stage.step("upgrade", "POST productOrder: modify to fibre-1000-200"):
         order, ms = scene.follow_order(body, secrets.token_hex(8))
     expect(

@@ -102,6 +102,7 @@ CREATE TABLE runtime.api_token (
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	expires_at TIMESTAMP WITH TIME ZONE, 
 	revoked BOOLEAN DEFAULT false NOT NULL, 
+	owner TEXT, 
 	PRIMARY KEY (token_id)
 )
 
@@ -116,6 +117,138 @@ COMMENT ON COLUMN runtime.api_token.legal_entity_id IS 'null: every legal entity
 -- next
 
 COMMENT ON COLUMN runtime.api_token.brand_id IS 'null: every brand'
+
+-- next
+
+COMMENT ON COLUMN runtime.api_token.owner IS 'the staff member it belongs to; null: nobody''s'
+
+-- next
+
+CREATE TABLE runtime.staff (
+	name TEXT NOT NULL, 
+	roles JSONB NOT NULL, 
+	password_hash TEXT, 
+	oidc_identity TEXT, 
+	oidc_subject TEXT, 
+	legal_entity_id UUID, 
+	brand_id UUID, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	last_login_at TIMESTAMP WITH TIME ZONE, 
+	disabled_at TIMESTAMP WITH TIME ZONE, 
+	PRIMARY KEY (name), 
+	UNIQUE (oidc_identity)
+)
+
+-- next
+
+COMMENT ON COLUMN runtime.staff.name IS 'never given twice: it stands in the audit'
+
+-- next
+
+COMMENT ON COLUMN runtime.staff.password_hash IS 'argon2id; null: no login by password'
+
+-- next
+
+COMMENT ON COLUMN runtime.staff.oidc_subject IS 'the provider''s `sub`, from the first login on'
+
+-- next
+
+COMMENT ON COLUMN runtime.staff.legal_entity_id IS 'null: every legal entity'
+
+-- next
+
+COMMENT ON COLUMN runtime.staff.brand_id IS 'null: every brand'
+
+-- next
+
+CREATE TABLE runtime.staff_session (
+	session_id TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	secret_hash TEXT NOT NULL, 
+	way TEXT NOT NULL, 
+	address TEXT NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	seen_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	ended_at TIMESTAMP WITH TIME ZONE, 
+	PRIMARY KEY (session_id)
+)
+
+-- next
+
+CREATE INDEX staff_session_name ON runtime.staff_session (name)
+
+-- next
+
+COMMENT ON COLUMN runtime.staff_session.way IS 'password | oidc'
+
+-- next
+
+CREATE TABLE runtime.login_attempt (
+	key TEXT NOT NULL, 
+	failures INTEGER NOT NULL, 
+	last_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	locked_until TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (key)
+)
+
+-- next
+
+COMMENT ON COLUMN runtime.login_attempt.key IS 'name:… or address:…'
+
+-- next
+
+CREATE TABLE runtime.oidc_login (
+	state_hash TEXT NOT NULL, 
+	nonce TEXT NOT NULL, 
+	verifier TEXT NOT NULL, 
+	expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (state_hash)
+)
+
+-- next
+
+COMMENT ON COLUMN runtime.oidc_login.verifier IS 'PKCE (RFC 7636)'
+
+-- next
+
+CREATE TABLE runtime.approval (
+	approval_id UUID NOT NULL, 
+	action TEXT NOT NULL, 
+	what TEXT NOT NULL, 
+	arguments JSONB NOT NULL, 
+	asked_by TEXT NOT NULL, 
+	actor TEXT NOT NULL, 
+	asked_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	state TEXT NOT NULL, 
+	decided_by TEXT, 
+	decided_at TIMESTAMP WITH TIME ZONE, 
+	reason TEXT, 
+	result JSONB, 
+	PRIMARY KEY (approval_id)
+)
+
+-- next
+
+CREATE INDEX approval_waiting ON runtime.approval (asked_at) WHERE state = 'waiting'
+
+-- next
+
+COMMENT ON COLUMN runtime.approval.asked_by IS 'the person'
+
+-- next
+
+COMMENT ON COLUMN runtime.approval.actor IS 'how she asked; the actor of what is executed'
+
+-- next
+
+CREATE UNLOGGED TABLE runtime.rate_window (
+	key TEXT NOT NULL, 
+	hits BIGINT NOT NULL, 
+	ends_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (key)
+)
 
 -- next
 
@@ -807,10 +940,10 @@ GRANT USAGE ON SCHEMA "monitoring" TO "turnup_monitoring"
 -- next
 
 CREATE TABLE monitoring.accounting_cursor (
-	id SMALLSERIAL NOT NULL, 
+	source TEXT NOT NULL, 
 	position BIGINT NOT NULL, 
 	heard_until TIMESTAMP WITH TIME ZONE NOT NULL, 
-	PRIMARY KEY (id)
+	PRIMARY KEY (source)
 )
 
 -- next

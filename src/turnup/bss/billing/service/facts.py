@@ -10,6 +10,7 @@ from uuid import UUID
 from turnup.bss.billing.model import FactKind, ServiceFact
 from turnup.bss.billing.rules.charges import agreement_rows
 from turnup.bss.billing.rules.service_time import billable_times, first_difference, starting_fact
+from turnup.bss.billing.rules.usage import days_of
 from turnup.bss.billing.service.opening import post_opening_balance
 from turnup.bss.billing.store import accounts, runs
 from turnup.contracts.crm import AccountOpened
@@ -114,17 +115,18 @@ def _rewrite_history(unit: Unit, service: accounts.ServiceRow) -> None:
 def record_usage(
     unit: Unit, service_id: ServiceId, key: str, started_at: datetime, ended_at: datetime, octets: int
 ) -> None:
-    """Traffic of one interval, counted once by its key; it belongs to the local day it began on. Kept even
-    before the service's price is known."""
+    """Traffic of one interval, counted once by its key; each local day gets its share. Kept even before the
+    service's price is known."""
     runs.hold_facts(unit.connection)
     service = accounts.lock_service(unit.connection, service_id)
     if service is None:
         early = accounts.EarlyFact("usage", key, started_at, ended_at, octets)
         accounts.keep_early(unit.connection, service_id, early)
         return
-    used_on = business_date(started_at, service.zone)
-    if accounts.insert_usage(unit.connection, service_id, key, started_at, ended_at, used_on, octets):
-        accounts.reopen(unit.connection, service.account_id, used_on, billed_late=True)
+    for n, (used_on, share) in enumerate(days_of(started_at, ended_at, octets, service.zone)):
+        part = key if n == 0 else f"{key}@{used_on}"
+        if accounts.insert_usage(unit.connection, service_id, part, started_at, ended_at, used_on, share):
+            accounts.reopen(unit.connection, service.account_id, used_on, billed_late=True)
 
 
 def record_outage(

@@ -251,17 +251,10 @@ class Provisioning:
             unit.emit(event)
 
     def session_ended(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
-        present = store.load(unit.connection, service_id, lock=True)
-        if present is None:
-            return
-        facts = replace(present.facts, online=False, online_changed_at=at, speeds_kbps=None)
-        store.save(unit.connection, replace(present, facts=facts))
+        store.note_offline(unit.connection, service_id, at)
 
     def traffic_seen(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
-        present = store.load(unit.connection, service_id, lock=True)
-        if present is None:
-            return
-        store.save(unit.connection, replace(present, facts=replace(present.facts, traffic_seen_at=at)))
+        store.note_traffic(unit.connection, service_id, at)
 
     def equipment_identified(self, unit: Unit, service_id: ServiceId, serial: str) -> None:
         """The ONT's serial arrived: it belongs into the design; the network follows durably. The first one
@@ -342,6 +335,10 @@ class Provisioning:
 
     def service_by_login(self, login: str) -> ServiceView | None:
         return self._view_by(login=login)
+
+    def services_by_login(self, logins: Sequence[str]) -> Mapping[str, ServiceId]:
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.ids_by_login(connection, logins)
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
