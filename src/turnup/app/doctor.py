@@ -16,6 +16,7 @@ from turnup.app.engine import Engine, attach_engine
 from turnup.app.house import assemble
 from turnup.app.mail import smtp_gateway
 from turnup.app.migrations.runner import head
+from turnup.app.restoration.backups import archive_state, store_of
 from turnup.kernel.access import opens
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
@@ -25,7 +26,8 @@ from turnup.runtime.access.edge import CLIENT_SECRET, Access
 from turnup.runtime.access.staff import StaffView
 from turnup.runtime.auth import list_tokens
 from turnup.runtime.database import Database
-from turnup.runtime.embedded import state
+from turnup.runtime.embedded import attach, state
+from turnup.runtime.restored import Gate
 from turnup.runtime.secrets import SecretBox, is_sealed
 from turnup.runtime.settings import ENV_PREFIX, Settings, unknown_variables
 
@@ -70,6 +72,7 @@ def examine(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
     except TurnupError as error:
         return [*findings, _bad("database", error.message, error.remedy)]
     database = Database(engine.url, pool_size=1, application_name="turnup-doctor")
+    findings += _backups(settings)
     try:
         return [*findings, *_database(database, settings, engine)]
     finally:
@@ -131,6 +134,40 @@ def _embedded(settings: Settings) -> Finding:
             "run `turnup up`",
         )
     return _good("embedded PostgreSQL", f"{found.cluster_major}, kept by {found.supervisor_pid}")
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    """Of embedded PostgreSQL; another one's are its administrator's."""
+    if settings.database_url is not None:
+        yield _good("backups", "the database administrator's: this installation has a PostgreSQL of its own")
+        return
+    if not state(settings.data_dir).answers:
+        return  # said above
+    backups = store_of(settings).backups()
+    if not backups:
+        yield _bad("backups", "there is none", "run `turnup backup`, and have it run every night")
+        return
+    last = backups[-1].usable_from
+    age_h = (SystemClock().now() - last).total_seconds() / 3600
+    yield _judged(
+        "backups",
+        f"{len(backups)}, the last {age_h:.0f} h old",
+        f"run `turnup backup`; {settings.backup_age_hours_max:g} hours are allowed (backup_age_hours_max)",
+        ok=age_h <= settings.backup_age_hours_max,
+    )
+    archive = archive_state(settings, attach(settings.data_dir))
+    elsewhere = archive.pointed_at != store_of(settings).wal
+    told = f"last WAL archived {archive.last_archived_at or 'not since the start'}"
+    yield _judged(
+        "archive",
+        f"goes to {archive.pointed_at}"
+        if elsewhere
+        else f"{told}, failing since {archive.last_failed_at}"
+        if archive.failing
+        else told,
+        "is the disk of the backups full or gone? see PostgreSQL's log; then run `turnup backup`",
+        ok=not (archive.failing or elsewhere),
+    )
 
 
 def _key_file(settings: Settings) -> Finding:
@@ -199,6 +236,7 @@ def _database(database: Database, settings: Settings, engine: Engine) -> Iterato
         ("workflows", _workflows),
         ("events", _events),
         ("brake", partial(_safety, settings=settings, engine=engine)),
+        ("restore", _restore),
         ("access", partial(_access, settings=settings, engine=engine)),
     )
     for name, check in checks:
@@ -314,6 +352,19 @@ def _events(database: Database) -> Iterator[Finding]:
         else "none",
         "mend the cause, then `turnup events retry CONSUMER`",
         ok=not parked,
+    )
+
+
+def _restore(database: Database) -> Iterator[Finding]:
+    closed_by = Gate(database.engine).closed_by()
+    yield _judged(
+        "restore",
+        f"the books were restored to {closed_by.target_at or 'their newest state'} by "
+        f"{closed_by.restored_by} at {closed_by.restored_at:%Y-%m-%d %H:%M} and are closed"
+        if closed_by
+        else "nothing waits for a release",
+        "turnup restore compare, then turnup restore release",
+        ok=closed_by is None,
     )
 
 

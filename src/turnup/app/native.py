@@ -7,8 +7,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from turnup.app.house import House
+from turnup.app.restoration.going_back import window
 from turnup.kernel.clock import iso_utc
+from turnup.runtime import restored
 from turnup.runtime.auth import authorise
+from turnup.runtime.restored import Restored
 
 
 class Advance(BaseModel):
@@ -32,4 +35,47 @@ def native_router(house: House) -> APIRouter:
         authorise(request, "operations:write")
         return {"now": iso_utc(house.runtime.clock.advance(timedelta(seconds=body.seconds)))}
 
+    @router.get("/backups")
+    def backups(request: Request) -> dict[str, Any]:
+        """The backups of embedded PostgreSQL, and from when to when a restore can go."""
+        authorise(request, "operations:read")
+        found = window(house.settings)
+        return {
+            "earliest": iso_utc(found.earliest) if found.earliest else None,
+            "latest": iso_utc(found.latest) if found.latest else None,
+            "backups": [
+                {
+                    "name": backup.name,
+                    "usableFrom": iso_utc(backup.usable_from),
+                    "sizeBytes": backup.size_bytes,
+                    "serverVersion": backup.server_version,
+                }
+                for backup in found.backups
+            ],
+        }
+
+    @router.get("/restore")
+    def restore(request: Request) -> dict[str, Any]:
+        """Whether restored books wait for a person's release, and every going back they remember."""
+        authorise(request, "operations:read")
+        with house.database.engine.connect() as connection:
+            history = restored.history(connection)
+        waiting = any(each.released_at is None for each in history)
+        return {"waiting": waiting, "history": [_restored(each) for each in history]}
+
     return router
+
+
+def _restored(each: Restored) -> dict[str, Any]:
+    return {
+        "id": str(each.id),
+        "to": iso_utc(each.target_at) if each.target_at else "latest",
+        "restoredAt": iso_utc(each.restored_at),
+        "restoredBy": each.restored_by,
+        "backup": each.backup,
+        "lost": each.lost,
+        "releasedAt": iso_utc(each.released_at) if each.released_at else None,
+        "releasedBy": each.released_by,
+        "releaseReason": each.release_reason,
+        "decisions": each.decisions,
+    }

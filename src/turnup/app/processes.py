@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,13 +55,15 @@ def only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def until_signalled() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def until_signalled(or_when: Callable[[], bool] = lambda: False) -> bool:
+    """Wait for SIGTERM or SIGINT, or until `or_when` (asked every second) says yes: then True."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.wait(1.0):
-        pass
+        if or_when():
+            return True
+    return False
 
 
 def end_with(parent_pid: int) -> None:

@@ -25,9 +25,10 @@ def run_worker(settings: Settings, *, number: int = 1) -> None:
     house = assemble(settings, attach_engine(settings), process=WORKER)
     publish_metrics(house, 0 if number == 1 else number)
     worker = Worker(house)
-    worker.start()
-    until_signalled()
-    worker.stop()
+    if _released(house):
+        worker.start()
+        until_signalled()
+        worker.stop()
     house.close()
 
 
@@ -37,10 +38,21 @@ def run_collector(settings: Settings) -> None:
     house = assemble(settings, attach_engine(settings), process=COLLECTOR)
     publish_metrics(house, 1)
     ticks = Ticks(house, COLLECTOR)
-    ticks.start()
-    until_signalled()
-    ticks.stop()
+    if _released(house):
+        ticks.start()
+        until_signalled()
+        ticks.stop()
     house.close()
+
+
+def _released(house: House) -> bool:
+    """Wait while restored books are closed: no workflow, event or tick of before may run by itself. False
+    when told to stop meanwhile."""
+    closed_by = house.runtime.gate.closed_by()
+    if closed_by is None:
+        return True
+    log.warning("waiting_for_release", restored_to=str(closed_by.target_at), by=closed_by.restored_by)
+    return until_signalled(or_when=lambda: house.runtime.gate.closed_by() is None)
 
 
 class Worker:

@@ -18,6 +18,7 @@ from turnup.runtime.dangerous import Dangerous
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable, Workflow
 from turnup.runtime.events import Consumer, Handler
+from turnup.runtime.restored import Gate
 from turnup.runtime.unit_of_work import UnitOfWork
 
 
@@ -68,6 +69,7 @@ class Runtime:
         self.database = database
         self.clock = clock
         self.settings = settings
+        self.gate = Gate(database.engine)
         self._durable: Durable | None = None
 
     def attach(self, durable: Durable) -> None:
@@ -82,7 +84,15 @@ class Runtime:
     def unit(
         self, component: str, actor: str, *, clock: Clock | None = None
     ) -> AbstractContextManager[UnitOfWork]:
-        """Open one transaction of one component; the edge's only way."""
+        """Open one transaction of one component; the edge's only way. Raises AwaitingRelease in books that
+        were restored and that nobody has released."""
+        self.gate.refuse_closed()
+        return self.closed_unit(component, actor, clock=clock)
+
+    def closed_unit(
+        self, component: str, actor: str, *, clock: Clock | None = None
+    ) -> AbstractContextManager[UnitOfWork]:
+        """The same, in restored books too: for going back, its release, and leases, which change no book."""
         return self.database.unit(
             component, clock=clock or self.clock, actor=actor, enqueue=self.durable.enqueue
         )

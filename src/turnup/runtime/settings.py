@@ -206,6 +206,19 @@ class Settings(BaseSettings):
         "those after it for further workers; 0 serves none. The API has /metrics of its own.",
     )
 
+    backup_dir: Path | None = Field(
+        default=None,
+        description="Folder for backups of embedded PostgreSQL and its WAL archive; without it `backups` in "
+        "the data directory. Another disk survives the loss of this one; PostgreSQL's account must reach it.",
+    )
+    backup_keep: int = Field(
+        default=7,
+        ge=1,
+        description="How many backups are kept, and the WAL since the oldest.",
+    )
+    backup_age_hours_max: float = Field(
+        default=26.0, gt=0, description="`turnup doctor` complains when the last backup is older than this."
+    )
     password_login: bool = Field(
         default=True,
         description="Whether staff log in by password; false where everybody logs in at the OpenID provider.",
@@ -303,6 +316,11 @@ class Settings(BaseSettings):
     def secret_key_path(self) -> Path:
         """Where the key that encrypts credentials lies."""
         return self.secret_key_file or self.data_dir / "secret.key"
+
+    @property
+    def backup_path(self) -> Path:
+        """Where backups lie."""
+        return self.backup_dir or self.data_dir / "backups"
 
     @classmethod
     def settings_customise_sources(

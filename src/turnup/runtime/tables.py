@@ -205,3 +205,22 @@ clock = Table(
     Column("offset_s", Float, nullable=False),
 )
 """One row, used only with the setting `simulated_clock`: how far Turnup's time is ahead of the machine's."""
+
+restored = Table(
+    "restored",
+    metadata,
+    Column("restored_id", UUID(as_uuid=True), primary_key=True),
+    Column("target_at", DateTime(timezone=True), comment="null: all there was"),
+    Column("reached_at", DateTime(timezone=True), comment="of the last transaction the books hold"),
+    Column("restored_at", DateTime(timezone=True), nullable=False),
+    Column("restored_by", Text, nullable=False),
+    Column("backup", Text, nullable=False),
+    Column("replaced", Text, comment="name of the data put aside; null where Turnup did not put it there"),
+    Column("freeze_id", UUID(as_uuid=True), nullable=False),
+    Column("lost", JSONB, nullable=False),
+    Column("released_at", DateTime(timezone=True)),
+    Column("released_by", Text),
+    Column("release_reason", Text),
+    Column("decisions", JSONB),
+)
+"""Every time the books went back. While the last row is not released, nothing runs and nothing is written."""

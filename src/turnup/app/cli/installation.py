@@ -14,15 +14,18 @@ from turnup.app import doctor as examination
 from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import actor, house
 from turnup.app.demo.story.telling import run_demo
-from turnup.app.engine import start_engine
+from turnup.app.engine import attach_engine, start_engine
 from turnup.app.migrate import migrate as migrate_engine
 from turnup.app.processes import Processes, end_with, names_of, only_one, until_signalled
+from turnup.app.restoration.upgrade import require_current
 from turnup.app.server import serve
 from turnup.app.worker import COLLECTOR, WORKER, run_collector, run_worker
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.runtime import auth, events
 from turnup.runtime.access import staff
 from turnup.runtime.access.staff import access_unit
+from turnup.runtime.database import Database
+from turnup.runtime.restored import Gate
 from turnup.runtime.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -52,6 +55,7 @@ def up() -> None:
     settings = load_settings()
     with only_one(settings.data_dir):
         engine = start_engine(settings, until_pid=os.getpid())
+        require_current(settings)
         if migrate_engine(engine):
             console.print("database laid out")
         processes = Processes(
@@ -71,7 +75,21 @@ def _stay_up(settings: Settings) -> None:
     console.print(
         "let yourself in: `turnup staff create NAME --role administrator`; a program: `turnup token`"
     )
+    _tell_closed(settings)
     until_signalled()
+
+
+def _tell_closed(settings: Settings) -> None:
+    database = Database(attach_engine(settings).url, pool_size=1, application_name="turnup-up")
+    try:
+        closed_by = Gate(database.engine).closed_by()
+    finally:
+        database.close()
+    if closed_by is not None:
+        console.print(
+            "[yellow]The books were restored and are closed[/]: nothing runs and nothing is written until "
+            "`turnup restore compare` and `turnup restore release`"
+        )
 
 
 def demo(

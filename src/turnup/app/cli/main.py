@@ -12,6 +12,7 @@ from turnup.app.cli import (
     lab,
     order,
     output,
+    restoration,
     safety,
     secrets,
     staff,
@@ -33,6 +34,7 @@ config.register(app)
 lab.register(app)
 secrets.register(app)
 safety.register(app)
+restoration.register(app)
 staff.register(app)
 
 

@@ -106,6 +106,11 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.messages(connection, customer_id)
 
+    def queued_messages(self) -> Sequence[str]:
+        """Keys of the messages that are still to be sent, the oldest first."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.queued_messages(connection)
+
     # commands
 
     def ensure_legal_entity(self, unit: Unit, code: str, name: str) -> LegalEntityId:

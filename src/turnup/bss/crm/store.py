@@ -232,6 +232,11 @@ def messages(connection: Connection, customer_id: CustomerId) -> list[MessageVie
     return [_message_view(row) for row in rows]
 
 
+def queued_messages(connection: Connection) -> list[str]:
+    queued = select(_message.c.key).where(_message.c.state == MessageState.QUEUED).order_by(_message.c.n)
+    return list(connection.scalars(queued))
+
+
 def finish_message(
     connection: Connection, key: str, state: MessageState, attempts: int, error: str | None, at: datetime
 ) -> None:

@@ -59,6 +59,23 @@ class Configuration:
         nothing = Intent(kind=present.kind, generation=generation, fragment=None)
         return store.save_intent(unit.connection, element_id, service_id, nothing)
 
+    def disown(
+        self, unit: Unit, element_id: ElementId, service_id: ServiceId, kind: str, generation: int
+    ) -> bool:
+        """A person has decided that the element shall hold nothing for this service, which the books may
+        never have known. Returns whether that is new."""
+        nothing = Intent(kind=kind, generation=generation, fragment=None)
+        unit.audit("configuration.disowned", service_id, after={"element": str(element_id)})
+        return store.save_intent(unit.connection, element_id, service_id, nothing)
+
+    def raise_generations(self, unit: Unit, floor: int) -> int:
+        """Every intent's generation rises to the floor at least, no more of it. Returns how many rose."""
+        return store.raise_generations(unit.connection, floor)
+
+    def highest_generation(self) -> int:
+        with self._runtime.snapshot("configuration") as connection:
+            return store.highest_generation(connection)
+
     def set_credentials(self, unit: Unit, element_id: ElementId, credentials: Credentials) -> None:
         plain = json.dumps(asdict(credentials))
         sealed = self._box.seal(plain, _context(element_id))
@@ -212,6 +229,13 @@ class Configuration:
             raise NotFound("no such backup", field="revision", remedy="list them: turnup config backups")
         return rules.text_diff(texts[0], texts[1], f"revision {old}", f"revision {new}")
 
+    def running_config(self, element_id: ElementId, *, deadline_s: float = 30.0) -> str:
+        """What the element runs now, secrets masked, as the backups keep it; asks the element."""
+        element = self.element(element_id)
+        driver = self.driver(element)
+        raw = driver.running_config(element, self.credentials(element_id), deadline_s=deadline_s)
+        return rules.mask_secrets(raw)
+
     # --- for the apply path -------------------------------------------------------------------------------
 
     def refuse_frozen(self, element: ElementView) -> None:
@@ -276,11 +300,11 @@ class Configuration:
         return {service_id: self._opened(intent) for service_id, intent in found.items()}
 
     def take_lease(self, element_id: ElementId, holder: str, seconds: float) -> Lease | None:
-        with self._runtime.unit("configuration", holder) as unit:
+        with self._runtime.closed_unit("configuration", holder) as unit:
             return store.take_lease(unit.connection, element_id, holder, seconds)
 
     def give_lease_back(self, lease: Lease, *, changed: bool) -> None:
-        with self._runtime.unit("configuration", lease.holder) as unit:
+        with self._runtime.closed_unit("configuration", lease.holder) as unit:
             store.give_lease_back(unit.connection, lease, unit.now if changed else None)
 
     @property

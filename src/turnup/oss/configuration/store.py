@@ -46,6 +46,16 @@ def intents(
     return {ServiceId(row.service_id): _intent(row) for row in connection.execute(statement)}
 
 
+def raise_generations(connection: Connection, floor: int) -> int:
+    """Every intent below the floor gets it; returns how many."""
+    below = update(tables.intent).where(tables.intent.c.generation < floor)
+    return connection.execute(below.values(generation=floor)).rowcount
+
+
+def highest_generation(connection: Connection) -> int:
+    return connection.scalar(select(func.max(tables.intent.c.generation))) or 0
+
+
 def intents_of(connection: Connection, service_id: ServiceId) -> dict[ElementId, Intent]:
     rows = connection.execute(select(tables.intent).where(tables.intent.c.service_id == service_id))
     return {ElementId(row.element_id): _intent(row) for row in rows}

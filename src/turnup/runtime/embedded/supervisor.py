@@ -60,7 +60,7 @@ class EmbeddedPostgres:
         Raises Conflict naming the holder when another process supervises this data directory, Unavailable
         when PostgreSQL does not start.
         """
-        with _held(self._layout):
+        with held(self._layout):
             account = account_for(self._account)
             cluster = Cluster(self._layout, binaries_for(account), account, self._ephemeral)
             watch = _Watch(cluster)
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
 
 
 @contextlib.contextmanager
-def _held(layout: Layout) -> Iterator[None]:
+def held(layout: Layout) -> Iterator[None]:
     """Hold the data directory's lock; the kernel releases it with our death, however that comes."""
     layout.data_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT, 0o644)

@@ -260,6 +260,37 @@ CREATE TABLE runtime.clock (
 
 -- next
 
+CREATE TABLE runtime.restored (
+	restored_id UUID NOT NULL, 
+	target_at TIMESTAMP WITH TIME ZONE, 
+	reached_at TIMESTAMP WITH TIME ZONE, 
+	restored_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	restored_by TEXT NOT NULL, 
+	backup TEXT NOT NULL, 
+	replaced TEXT, 
+	freeze_id UUID NOT NULL, 
+	lost JSONB NOT NULL, 
+	released_at TIMESTAMP WITH TIME ZONE, 
+	released_by TEXT, 
+	release_reason TEXT, 
+	decisions JSONB, 
+	PRIMARY KEY (restored_id)
+)
+
+-- next
+
+COMMENT ON COLUMN runtime.restored.target_at IS 'null: all there was'
+
+-- next
+
+COMMENT ON COLUMN runtime.restored.reached_at IS 'of the last transaction the books hold'
+
+-- next
+
+COMMENT ON COLUMN runtime.restored.replaced IS 'name of the data put aside; null where Turnup did not put it there'
+
+-- next
+
 INSERT INTO runtime.sequencer (id, last_position) VALUES (1, 0)
 
 -- next

@@ -95,6 +95,19 @@ class Billing(Reads, Commands):
         with self._snapshot() as connection:
             return documents.preview(connection, account_id, as_of, policies)
 
+    def last_numbers(self) -> Mapping[tuple[UUID, str], int]:
+        """The highest document number given away, by legal entity and series."""
+        with self._snapshot() as connection:
+            return runs.last_numbers(connection)
+
+    def skip_numbers(self, unit: Unit, legal_entity_id: UUID, series: str, last: int) -> None:
+        """Numbers up to `last` stand on documents that these books have lost: none is given away again."""
+        before = runs.last_numbers(unit.connection).get((legal_entity_id, series), 0)
+        if last <= before:
+            return
+        runs.skip_numbers(unit.connection, legal_entity_id, series, last)
+        unit.audit("billing.numbers_skipped", legal_entity_id, before=before, after={series: last})
+
     def run(self, run_id: RunId) -> RunProgress | None:
         with self._snapshot() as connection:
             run = runs.find_run(connection, run_id)

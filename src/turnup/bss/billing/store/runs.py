@@ -212,6 +212,24 @@ def set_state(
     )
 
 
+def last_numbers(connection: Connection) -> Mapping[tuple[UUID, str], int]:
+    """The highest number given away, by legal entity and series."""
+    found = rows(connection, "SELECT legal_entity_id, series, last_number FROM billing.number_series", {})
+    return {(entity, series): last for entity, series, last in found}
+
+
+def skip_numbers(connection: Connection, entity: UUID, series: str, last: int) -> None:
+    """The next document of this series gets a number above `last`."""
+    execute(
+        connection,
+        """INSERT INTO billing.number_series AS s (legal_entity_id, series, last_number)
+           VALUES (%(entity)s, %(series)s, %(last)s)
+           ON CONFLICT (legal_entity_id, series)
+           DO UPDATE SET last_number = greatest(s.last_number, excluded.last_number)""",
+        {"entity": entity, "series": series, "last": last},
+    )
+
+
 def assign_numbers(connection: Connection, run: RunRow, series: str) -> None:
     """Give every shard its block of numbers, gapless per legal entity: a row or a few per shard, however many
     invoices. The series' row stays locked until commit; entities are taken in order, so that two runs never

@@ -284,6 +284,29 @@ class Provisioning:
         store.save(unit.connection, service)
         unit.start(REALISE, f"equipment:{service_id}:{service.generation}", str(service_id))
 
+    # --- the books went back in time ----------------------------------------------------------------------
+
+    def raise_generations(self, unit: Unit, floor: int) -> int:
+        """Every service's generation rises to the floor at least, above every fence an element may hold from
+        the time that was lost; nothing else of it changes. Returns how many rose."""
+        raised = store.raise_generations(unit.connection, floor)
+        if raised:
+            unit.audit(
+                "provisioning.generations_raised", "services", after={"floor": floor, "raised": raised}
+            )
+        return raised
+
+    def highest_generation(self) -> int:
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.highest_generation(connection)
+
+    def only_observe(self, unit: Unit, service_ids: Sequence[ServiceId], reason: str) -> int:
+        """The network is right about these: from now on they are only looked at, until a person takes them
+        over or orders anew."""
+        for service_id in service_ids:
+            unit.audit("provisioning.observed", service_id, after=reason)
+        return store.only_observe(unit.connection, service_ids)
+
     def reseal(self, unit: Unit, rewrap: Seal) -> int:
         """`rewrap` (sealed, context) every stored secret; returns how many it changed."""
         resealed = sum(
