@@ -18,6 +18,7 @@ from turnup.app.cli import (
     staff,
 )
 from turnup.kernel.errors import TurnupError
+from turnup.runtime.observability import configure_logging
 
 app = typer.Typer(
     name="turnup",
@@ -40,6 +41,7 @@ staff.register(app)
 
 def main() -> None:
     """Typer ends the process itself: 0 when done, 2 with usage for a wrong call; the rest are our errors."""
+    configure_logging("console", "warning", process="cli")  # on stderr: stdout is the answer, JSON perhaps
     try:
         app()
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -62,7 +62,7 @@ def take(context: typer.Context, keep: Keep = None, as_json: AsJson = False) -> 
         return
     console.print(
         f"backup {done.name}, {done.size_bytes >> 20} MiB, verified; restores to "
-        f"{done.usable_from:%Y-%m-%d %H:%M:%S} UTC and later"
+        f"{_whole_second(done.usable_from):%Y-%m-%dT%H:%M:%SZ} and later"
     )
     console.print(f"The key file {load_settings().secret_key_path} is not in it: keep a copy elsewhere.")
 
@@ -73,7 +73,8 @@ def list_backups(as_json: AsJson = False) -> None:
     found = going_back.window(load_settings())
     if as_json:
         shown = [_shown(backup) for backup in found.backups]
-        print_json({"earliest": found.earliest, "latest": found.latest, "backups": shown})
+        reach = {"earliest": _exact(found.earliest), "latest": _exact(found.latest)}
+        print_json({**reach, "backups": shown})
         return
     rows = [
         (b.name, b.usable_from, b.size_bytes >> 20, b.server_version, b.facts.get("revision"), b.timeline)
@@ -98,10 +99,20 @@ def verify(name: str, as_json: AsJson = False) -> None:
         console.print(f"{name} is whole")
 
 
+def _exact(instant: datetime | None) -> str | None:
+    """To the microsecond: rounded down, a time that is given back would lie before the backup."""
+    return None if instant is None else instant.isoformat()
+
+
+def _whole_second(instant: datetime) -> datetime:
+    """The next one, for the same reason."""
+    return instant.replace(microsecond=0) + timedelta(seconds=1)
+
+
 def _shown(backup: Backup) -> dict[str, Any]:
     return {
         "name": backup.name,
-        "usableFrom": backup.usable_from,
+        "usableFrom": _exact(backup.usable_from),
         "sizeBytes": backup.size_bytes,
         "serverVersion": backup.server_version,
         "timeline": backup.timeline,
