@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from isp import Isp
 
+from turnup.app.access import access_of
 from turnup.app.restoration.backups import take_backup
 from turnup.app.restoration.comparison import Kind, compare
 from turnup.app.restoration.going_back import restore
@@ -17,6 +18,7 @@ from turnup.contracts.orders import ItemAction, NewOrderItem, OrderState
 from turnup.contracts.provisioning import Management
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import Conflict, InvalidInput
+from turnup.runtime.auth import Caller
 from turnup.runtime.restored import AwaitingRelease
 
 ME = "cli:anna"
@@ -76,6 +78,12 @@ def test_the_whole_rehearsal(isp: Isp) -> None:
     assert freeze.frozen_by == ME
     with pytest.raises(AwaitingRelease), isp.house.runtime.unit("orders", "user:anna"):
         pass
+    shell = Caller("anna", frozenset({"*"}), kind="cli")
+    with pytest.raises(AwaitingRelease):
+        access_of(isp.house).four_eyes.ask(
+            "freeze.lift_all", {"freeze": str(freeze.id), "reason": "x"}, shell
+        )
+    assert isp.house.configuration.everything_frozen() is not None
     pending = isp.rows(
         "SELECT workflow_uuid, status, recovery_attempts, updated_at FROM dbos.workflow_status"
     )

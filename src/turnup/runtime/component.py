@@ -89,6 +89,15 @@ class Runtime:
         self.gate.refuse_closed()
         return self.closed_unit(component, actor, clock=clock)
 
+    def unit_in(
+        self, connection: Connection, component: str, actor: str
+    ) -> AbstractContextManager[UnitOfWork]:
+        """A unit within a transaction that is open already. Raises AwaitingRelease, as `unit`."""
+        self.gate.refuse_closed()
+        return self.database.unit_on(
+            connection, component, clock=self.clock, actor=actor, enqueue=self.durable.enqueue
+        )
+
     def closed_unit(
         self, component: str, actor: str, *, clock: Clock | None = None
     ) -> AbstractContextManager[UnitOfWork]:
@@ -103,9 +112,7 @@ class Runtime:
             component.name,
             component.handlers,
             begin=self.database.engine.begin,
-            unit_on=lambda connection, name, actor: self.database.unit_on(
-                connection, name, clock=self.clock, actor=actor, enqueue=self.durable.enqueue
-            ),
+            unit_on=self.unit_in,
         )
 
     def snapshot(self, component: str) -> AbstractContextManager[Connection]:

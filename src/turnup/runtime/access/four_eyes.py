@@ -210,13 +210,7 @@ class FourEyes:
             result = dangerous.run(own, arguments)
             own.flush()
             return result
-        with self._runtime.database.unit_on(
-            connection,
-            dangerous.component,
-            clock=self._runtime.clock,
-            actor=actor,
-            enqueue=self._runtime.durable.enqueue,
-        ) as unit:
+        with self._runtime.unit_in(connection, dangerous.component, actor) as unit:
             return dangerous.run(unit, arguments)
 
     def _to_decide(
