@@ -327,7 +327,7 @@ def test_other_major_version_is_refused_untouched(data_dir: Path) -> None:
     stamp = Layout.of(data_dir).cluster / "PG_VERSION"
     stamp.write_text("17\n")
     with (
-        pytest.raises(Unavailable, match=r"written by PostgreSQL 17; .* 18.*pg_dump"),
+        pytest.raises(Unavailable, match=r"written by PostgreSQL 17; .* 18.*turnup upgrade"),
         EmbeddedPostgres(data_dir).supervise(),
     ):
         pass
