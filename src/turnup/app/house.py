@@ -57,7 +57,7 @@ SERVER = "server"
 _BILLING_SHARDS_AT_ONCE = 2
 """In one worker: bounds its memory."""
 _BILLING_POLL_MS = 100
-"""While one shard waits for the next look, the other one works; each look costs an idle worker a millisecond."""
+"""While one shard waits for the next look, the other one works; a look costs an idle worker a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,7 +190,9 @@ async def _echo(host: str, timeout_s: float) -> Host:
     """The kernel's own echo sockets where the group may use them (net.ipv4.ping_group_range), else raw ones,
     which need CAP_NET_RAW."""
     ping = partial(async_ping, host, count=_TRIES, interval=0.05, timeout=timeout_s)
+    answer: Host
     try:
-        return await ping(privileged=False)
+        answer = await ping(privileged=False)
     except SocketPermissionError:
-        return await ping(privileged=True)
+        answer = await ping(privileged=True)
+    return answer
