@@ -20,8 +20,10 @@ from turnup.gateways.aaa_database.accounting import AaaAccounting, AaaServers
 from turnup.gateways.aaa_database.database import aaa_database
 from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
+from turnup.gateways.frr.driver import FrrDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
+from turnup.gateways.netconf.driver import NetconfDriver
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
@@ -144,6 +146,8 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "linux": LinuxDriver(ssh),
             "kea": KeaDriver(),
             "aaa_database": AaaDatabaseDriver(engine.aaa_url),
+            "frr": FrrDriver(ssh, clock),
+            "netconf": NetconfDriver(),
         },
         box,
     )

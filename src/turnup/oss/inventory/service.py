@@ -26,7 +26,7 @@ from turnup.oss.inventory import rules, store
 from turnup.oss.inventory.model import LINE_ROLES, HoldingStatus
 from turnup.runtime.component import Runtime
 
-_SERVING_ROLES = ("dhcp", "aaa")
+_SERVING_ROLES = ("dhcp", "aaa", "router")
 _LINE_KINDS = ("access_port", "vlan")
 _LINE_RESOURCES = ("access_port", "vlan", "circuit_id", "ont_serial")
 
