@@ -31,7 +31,7 @@ _SECRET_LEAVES = ("password", "secret", "key", "shared-secret", "private-key", "
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An interface as configured. `key`: whom it serves or, `withdrawn`, served last; None: nobody of ours."""
+    """An interface as configured. `key`: whom it serves or, `withdrawn`, served last; None: none of ours."""
 
     name: str
     enabled: bool
