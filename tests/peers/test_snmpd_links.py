@@ -21,7 +21,7 @@ _COMMUNITY = "peers-only"
 
 
 class Building(FakeNetwork):
-    """A switch on a BNG that is only pinged: services 1 and 3 hang on port p1, 2 and 4 on p2, 5 alone on p5."""
+    """A switch on a BNG that is only pinged: services 1, 3 hang on port p1, 2 and 4 on p2, 5 alone on p5."""
 
     def __init__(self) -> None:
         super().__init__()
