@@ -23,7 +23,7 @@ _PLACE = "/mnt/peer"
 _BOOT = f"""
 mount -t tmpfs tmpfs /mnt && cp -r HOME {_PLACE} && mount -t tmpfs tmpfs /tmp
 export PATH={_PLACE}:$PATH HOME=/root
-netconfd --module=ietf-interfaces --no-startup --superuser=root --port={_PORT} --target=running \\
+netconfd --module=ietf-interfaces --no-startup --superuser=root --port={_PORT} OPTIONS \\
     --log={_PLACE}/netconfd.log </dev/null >/dev/null 2>&1 &
 exec /usr/sbin/sshd -D -e -f {_PLACE}/sshd.conf
 """
@@ -77,6 +77,11 @@ class Switch:
 
 @pytest.fixture(scope="module")
 def switch(host):
+    return start_switch(host, "--target=running")
+
+
+def start_switch(host, options):
+    """netconfd with these options, behind OpenSSH, with three ports; returns when it answers."""
     if shutil.which("netconfd") is None:
         pytest.skip("netconfd is not installed: make peers")
     for n in (1, 2, 3):
@@ -86,7 +91,7 @@ def switch(host):
     script.write_text(_ADDRESS)
     script.chmod(0o755)
     boot = host.home / "boot.sh"
-    boot.write_text(_BOOT.replace("HOME", str(host.home), 1))
+    boot.write_text(_BOOT.replace("HOME", str(host.home), 1).replace("OPTIONS", options))
     log = host.daemon("boot", "sh", boot)
     wait_for(lambda: "listening" in log.read_text(), "sshd listens")
     made = Switch(host, access)
