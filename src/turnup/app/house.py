@@ -22,14 +22,18 @@ from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
+from turnup.gateways.sftp.files import SftpFiles
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
 from turnup.gateways.transports.nas import NasAccess
 from turnup.gateways.transports.ssh import SshPool
 from turnup.integration.mediation import component as mediation_component
-from turnup.integration.mediation.service import Mediation
-from turnup.integration.mediation.workflows import Importer
+from turnup.integration.mediation.service.connectors import Connectors
+from turnup.integration.mediation.service.files import Files
+from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.exchange import Exchange
+from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.integration.reconciliation import component as reconciliation_component
 from turnup.integration.reconciliation.workflows import Reconciler
 from turnup.kernel.ids import new_id
@@ -79,6 +83,9 @@ class House:
     billing: Billing
     mediation: Mediation
     importer: Importer
+    connectors: Connectors
+    files: Files
+    exchange: Exchange
     reconciler: Reconciler
 
     def consumers(self) -> list[Consumer]:
@@ -192,17 +199,23 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     billing = billing_component.build(
         runtime, catalog_reads=catalog.service, crm_reads=customers, freezes=configured
     )
-    mediation, importer = mediation_component.build(
+    mediation, mediating = mediation_component.build(
         runtime,
         customers=customers,
+        customer_reads=customers,
         offers=catalog.service,
         offer_reads=catalog.service,
         network=network,
         network_reads=network,
         credentials=configured,
         services=provisioning,
+        service_reads=provisioning,
         intents=realiser,
         orders=orders.service,
+        order_reads=orders.service,
+        bills=billing.service,
+        gateway=SftpFiles(ssh),
+        box=box,
         currency=settings.default_currency,
         language=settings.default_language,
     )
@@ -261,6 +274,9 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         orders=orders.service,
         billing=billing.service,
         mediation=mediation.service,
-        importer=importer,
+        importer=mediating.importer,
+        connectors=mediating.connectors,
+        files=mediating.files,
+        exchange=mediating.exchange,
         reconciler=reconciler,
     )

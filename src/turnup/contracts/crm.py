@@ -100,6 +100,18 @@ class NewCustomer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerChange:
+    """What another system says of a customer now. None: as it is. `fields` names what differs."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    language: str | None = None
+    address: NewAddress | None = None
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerOpened:
     customer_id: CustomerId
     account_id: AccountId
@@ -122,6 +134,11 @@ class Reads(Protocol):
 class Commands(Protocol):
     def open_customer(self, unit: Unit, new: NewCustomer) -> CustomerOpened:
         """Create party, customer, address, contact and billing account in one go."""
+        ...
+
+    def change_customer(self, unit: Unit, customer_id: CustomerId, change: CustomerChange) -> None:
+        """Take over what another system knows better. Another address is added; services stay where they
+        were built. Raises NotFound, InvalidInput."""
         ...
 
     def notify(

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import house
 from turnup.contracts.mediation import ImportReport
-from turnup.integration.mediation.workflows import Importer
+from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.kernel.errors import InvalidInput
 
 KINDS = ("catalog", "policies", "network", "customers")

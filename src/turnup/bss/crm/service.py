@@ -1,6 +1,7 @@
 """Use cases of crm: open customers, keep parties, tell customers things. Implements contracts.crm."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from turnup.bss.crm import store
@@ -10,6 +11,7 @@ from turnup.contracts.crm import (
     AccountOpened,
     AccountView,
     AddressView,
+    CustomerChange,
     CustomerCreated,
     CustomerOpened,
     CustomerView,
@@ -174,6 +176,19 @@ class CrmService:
             )
         check_account(terms.currency, terms.time_zone, terms.bill_cycle_day)
         return self._known(unit, terms.external_id, terms.content_hash) or self._open(unit, terms, party_id)
+
+    def change_customer(self, unit: Unit, customer_id: CustomerId, change: CustomerChange) -> None:
+        """See contracts.crm.Commands."""
+        found = store.customers(unit.connection, [customer_id])
+        known = store.party(unit.connection, found[0].party_id) if found else None
+        if known is None:
+            raise NotFound(f"there is no customer {customer_id}", field="customer_id")
+        given = {
+            name: value
+            for name in ("name", "email", "phone", "language", "address")
+            if (value := getattr(change, name)) is not None
+        }
+        self.update_party(unit, found[0].party_id, replace(known[0], **given))
 
     def notify(
         self, unit: Unit, customer_id: CustomerId, template: str, key: str, facts: Mapping[str, str]

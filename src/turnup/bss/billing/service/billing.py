@@ -16,6 +16,7 @@ from turnup.bss.billing.store.bulk import Connection
 from turnup.contracts import catalog, configuration, crm
 from turnup.contracts.billing import (
     BilledService,
+    InvoiceHead,
     Commands,
     InvoiceView,
     OutageCredited,
@@ -65,6 +66,10 @@ class Billing(Reads, Commands):
     def invoices(self, account_id: AccountId) -> Sequence[InvoiceView]:
         with self._snapshot() as connection:
             return [documents.posted_view(connection, r) for r in posted.invoices_of(connection, account_id)]
+
+    def posted_in(self, run_id: RunId, shard: int) -> Sequence[InvoiceHead]:
+        with self._snapshot() as connection:
+            return posted.posted_in(connection, run_id, shard)
 
     def invoice_heads(
         self, account_id: AccountId | None, *, offset: int, limit: int

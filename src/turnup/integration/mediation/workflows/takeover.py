@@ -22,9 +22,9 @@ from turnup.contracts.inventory import ReserveRequest, ResourceNeed
 from turnup.contracts.mediation import ImportReport, Quarantined
 from turnup.contracts.orders import AdoptedProduct, ProductStatus
 from turnup.contracts.provisioning import Admission, Management, ServiceRequest
-from turnup.integration.mediation import rules
+from turnup.integration.mediation.rules import takeover as rules
 from turnup.integration.mediation.model import RunningCustomer
-from turnup.integration.mediation.service import Mediation
+from turnup.integration.mediation.service.mediation import Mediation
 from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
 from turnup.runtime.component import Runtime
@@ -379,6 +379,7 @@ class Importer:
         external_id = row.record.external_id
         self._mediation.link(unit, system, "customer", external_id, row.customer_id)
         self._mediation.link(unit, system, "service", external_id, row.service_id(system))
+        self._mediation.link(unit, system, "product", external_id, row.product_id(system))
         self._mediation.note_applied(unit, system, _KIND, [(external_id, row.digest)])
 
     def _offering(self, record: RunningCustomer) -> catalog.OfferingView:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from turnup.contracts.mediation import Quarantined
 from turnup.contracts.unit import Unit
-from turnup.integration.mediation import store
+from turnup.integration.mediation.store import crosswalk as store
 from turnup.kernel.errors import Conflict
 from turnup.runtime.component import Runtime
 
