@@ -50,7 +50,7 @@ def sftp_server(root: Path) -> Iterator[SftpPeer]:
             async for entry in super().scandir(path):
                 yield entry
             for name in peer.names:
-                attrs = asyncssh.SFTPAttrs(type=asyncssh.FILEXFER_TYPE_REGULAR, size=1, mtime=1)
+                attrs = asyncssh.SFTPAttrs(permissions=0o100644, size=1, mtime=1)
                 yield asyncssh.SFTPName(name.encode(), attrs=attrs)
 
         def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:

@@ -32,7 +32,7 @@ class SftpFiles:
     def listed(self, server: FileServer, folder: str, *, deadline_s: float) -> Sequence[RemoteFile]:
         async def work(sftp: SFTPClient) -> list[RemoteFile]:
             found = []
-            async for entry in sftp.scandir(folder):
+            async for entry in sftp.scandir(folder.encode()):  # bytes: one bad name must not hide the rest
                 name = _text(entry.filename)
                 if entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
                     found.append(RemoteFile(name, entry.attrs.size or 0, int(entry.attrs.mtime or 0)))

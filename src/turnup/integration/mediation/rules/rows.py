@@ -15,7 +15,7 @@ from turnup.kernel.errors import InvalidInput
 
 _FIELD_BYTES_MAX = 1_000_000
 _SPACES = re.compile(r"\s+")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _TRUE, _FALSE = frozenset({"true", "yes", "1", "y"}), frozenset({"false", "no", "0", "n"})
 
 
@@ -178,8 +178,13 @@ def _typed(kind: str, value: str, form: TextFormat) -> str:
 
 
 def _decimal(value: str, point: str) -> str:
-    group = "," if point == "." else "."
-    plain = value.replace(group, "").replace(" ", "").replace(point, ".")
+    """Thousands may be grouped by the other sign or by spaces, in threes."""
+    whole, mark, fraction = value.partition(point)
+    group = next((each for each in ("," if point == "." else ".", " ", "\u00a0") if each in whole), None)
+    parts = whole.split(group) if group else [whole]
+    if any(len(part) != 3 for part in parts[1:]) or (group and len(parts[0].lstrip("+-")) > 3):
+        raise ValueError(value)
+    plain = "".join(parts) + (f".{fraction}" if mark else "")
     if not _NUMBER.fullmatch(plain):
         raise ValueError(value)
     return str(Decimal(plain))
