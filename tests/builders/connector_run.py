@@ -1,4 +1,4 @@
-"""One run of one connector in a process of its own, to be killed: `python -m builders.connector_run URL DIR NAME BY`."""
+"""One run of a connector in a process of its own, to be killed: `builders.connector_run URL DIR NAME BY`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An SFTP server on loopback, in a thread: a folder of files, a user, a password; its log of what was asked."""
+"""An SFTP server on loopback, in a thread: a folder of files, a user, a password; its log of renames."""
 
 import asyncio
 import threading

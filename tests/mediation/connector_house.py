@@ -1,4 +1,4 @@
-"""The whole house on a test's database, with an SFTP peer: what a test of a connector needs. No worker runs."""
+"""The whole house on a test's database, with an SFTP peer, for tests of connectors. No worker runs."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "isp"
 CUSTOMER_COLUMNS = [
     {"to": "external_id", "from": "KDNR"},
     {"to": "name", "from": "NAME", "apply": ["collapse"]},
-    {"to": "kind", "from": "TYP", "values": {"P": "individual", "F": "organization"}, "default": "individual"},
+    {
+        "to": "kind",
+        "from": "TYP",
+        "values": {"P": "individual", "F": "organization"},
+        "default": "individual",
+    },
     {"to": "email", "from": "MAIL", "apply": ["lower"], "default": ""},
     {"to": "city", "from": "ORT", "default": ""},
 ]
@@ -57,7 +62,11 @@ class Bench:
             "schedule": {"every_seconds": 300},
             "ready": {"by": "rename"},
             "columns": columns,
-            **({"pattern": "*.csv", "ack": f"/{name}/ack"} if incoming else {"file_name": "f-{number:04}.csv"}),
+            **(
+                {"pattern": "*.csv", "ack": f"/{name}/ack"}
+                if incoming
+                else {"file_name": "f-{number:04}.csv"}
+            ),
             **more,
         }
         (self.peer.root / name).mkdir(exist_ok=True)
@@ -91,7 +100,7 @@ class Bench:
         return c.read, c.applied, c.unchanged, c.quarantined
 
     def take_over(self, folder: Path, count: int, endpoints: Mapping[str, Any] | None = None) -> None:
-        """An ISP with running customers of the system `legacy`, external ids as `old_customers` makes them."""
+        """An ISP with running customers of the system `legacy`, ids as `old_customers` makes them."""
         today = self.house.runtime.clock.now().date()
         write_isp(folder, EXAMPLES, endpoints or {"elements": {}}, old_customers(count), today)
         importer = self.house.importer

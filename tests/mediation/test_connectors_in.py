@@ -41,7 +41,10 @@ def test_the_same_rows_again_change_nothing_under_whatever_name(bench: Bench) ->
     customers(bench)
     bench.peer.write("kunden/a.csv", CSV)
     bench.run("kunden")
-    before = bench.scalar("SELECT count(*) FROM runtime.event"), bench.scalar("SELECT count(*) FROM runtime.audit")
+    before = (
+        bench.scalar("SELECT count(*) FROM runtime.event"),
+        bench.scalar("SELECT count(*) FROM runtime.audit"),
+    )
     bench.peer.write("kunden/b.csv", CSV)
     assert bench.counts(bench.one("kunden")) == (2, 0, 2, 0)
     bench.peer.write("kunden/a.csv", CSV)  # the very same file: recognised, acknowledged and filed again
@@ -49,13 +52,17 @@ def test_the_same_rows_again_change_nothing_under_whatever_name(bench: Bench) ->
     assert bench.counts(again) == (2, 2, 0, 0)
     assert bench.peer.listing("kunden/done") == ["a.csv", f"a.csv.{again.sha256[:8]}", "b.csv"]
     assert bench.scalar("SELECT count(*) FROM mediation.taken_file") == 2
-    after = bench.scalar("SELECT count(*) FROM runtime.event"), bench.scalar("SELECT count(*) FROM runtime.audit")
+    after = (
+        bench.scalar("SELECT count(*) FROM runtime.event"),
+        bench.scalar("SELECT count(*) FROM runtime.audit"),
+    )
     assert after == before
 
 
 def test_bad_rows_wait_with_reasons_and_are_replayed_after_the_fix(bench: Bench) -> None:
     customers(bench)
-    rows = "1;Jane;P;jane@example.net;\r\n;Nobody;P;;\r\n3;Joe;X;;\r\n4;=cmd();P;no mail;\r\n5;six;values;;;;\r\n"
+    rows = "1;Jane;P;jane@example.net;\r\n;Nobody;P;;\r\n3;Joe;X;;\r\n"
+    rows += "4;=cmd();P;no mail;\r\n5;six;values;;;;\r\n"
     bench.peer.write("kunden/a.csv", f"KDNR;NAME;TYP;MAIL;ORT\r\n{rows}")
     file = bench.one("kunden")
     assert bench.counts(file) == (5, 1, 0, 4)
@@ -66,7 +73,9 @@ def test_bad_rows_wait_with_reasons_and_are_replayed_after_the_fix(bench: Bench)
     ack = bench.peer.read("kunden/ack/a.csv.ack.csv")
     assert "'=cmd()" in ack and ";=cmd()" not in ack and ack.splitlines()[-1] == "T;5;1;0;4;0"
     # mended in the document: replay as it came
-    mended = [{**c, "values": {**c["values"], "X": "individual"}} if "values" in c else c for c in CUSTOMER_COLUMNS]
+    mended = [
+        {**c, "values": {**c["values"], "X": "individual"}} if "values" in c else c for c in CUSTOMER_COLUMNS
+    ]
     bench.publish("kunden", "customers", mended, format=SEMICOLON)
     assert bench.house.exchange.replay(waiting[1].id, "cli:anna").state is RowState.APPLIED
     # mended by hand
@@ -231,7 +240,8 @@ def external(bench: Bench) -> list[str]:
 
 def test_orders_are_placed_once_however_often_they_come(isp: Bench) -> None:
     one, two = external(isp)[:2]
-    rows = f"o1,add,{one},p-new,fibre-300-50\no2,delete,{two},{two},\no3,modify,,{one},fibre-300-50\no4,delete,,nobody,\n"
+    rows = f"o1,add,{one},p-new,fibre-300-50\no2,delete,{two},{two},\n"
+    rows += f"o3,modify,,{one},fibre-300-50\no4,delete,,nobody,\n"
     isp.peer.write("auftraege/a.csv", ORDERS + rows)
     file = isp.one("auftraege")
     assert isp.counts(file) == (4, 3, 0, 1)
@@ -242,7 +252,9 @@ def test_orders_are_placed_once_however_often_they_come(isp: Bench) -> None:
     assert isp.house.mediation.internal_id("legacy", "product", "p-new") is not None
     isp.peer.write("auftraege/b.csv", ORDERS + rows)
     assert isp.counts(isp.one("auftraege")) == (4, 0, 3, 1)
-    isp.peer.write("auftraege/c.csv", ORDERS + f"o1,add,{two},p-new,fibre-300-50\n")  # o1 means another thing now
+    isp.peer.write(
+        "auftraege/c.csv", ORDERS + f"o1,add,{two},p-new,fibre-300-50\n"
+    )  # o1 means another thing now
     changed = isp.one("auftraege")
     assert isp.counts(changed) == (1, 0, 0, 1)
     assert isp.scalar(placed) == 3

@@ -11,7 +11,14 @@ import pytest
 
 from mediation.connector_house import ORDER_COLUMNS, Bench
 
-IN_POINTS = ["file.fetched", "file.captured", "row.applied", "file.applied", "file.acknowledged", "file.moved"]
+IN_POINTS = [
+    "file.fetched",
+    "file.captured",
+    "row.applied",
+    "file.applied",
+    "file.acknowledged",
+    "file.moved",
+]
 OUT_POINTS = ["file.made", "file.put"]
 QUICK = {"row.applied", "file.moved", "file.made"}
 
@@ -28,8 +35,18 @@ class Killed:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         if kill_at is not None:
             environment["TURNUP_KILL_AT"] = f"mediation.{kill_at}"
-        command = [sys.executable, "-m", "builders.connector_run", self.url, str(self.folder), name, "workflow:k"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "builders.connector_run",
+            self.url,
+            str(self.folder),
+            name,
+            "workflow:k",
+        ]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         return done.returncode
 
@@ -46,7 +63,10 @@ def test_an_incoming_file_is_processed_once(killed: Killed, point: str) -> None:
     bench = killed.bench
     bench.publish("auftraege", "orders", ORDER_COLUMNS)
     customer = bench.scalar("SELECT min(external_id) FROM mediation.crosswalk WHERE kind = 'customer'")
-    rows = "".join(f"o{n},add,{customer},p{n},fibre-300-50\n" for n in range(3)) + "o9,add,nobody,p9,fibre-300-50\n"
+    rows = (
+        "".join(f"o{n},add,{customer},p{n},fibre-300-50\n" for n in range(3))
+        + "o9,add,nobody,p9,fibre-300-50\n"
+    )
     bench.peer.write("auftraege/a.csv", "id,action,customer,product,offering\n" + rows)
     assert killed.run("auftraege", point) == -signal.SIGKILL
     assert killed.run("auftraege") == 0

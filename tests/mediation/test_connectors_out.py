@@ -37,9 +37,7 @@ def accounts(bench: Bench) -> list[Any]:
 
 def pay(bench: Bench, n: int, amount: int) -> None:
     with bench.house.runtime.unit("billing", "cli:test") as unit:
-        bench.house.billing.pay(
-            unit, accounts(bench)[n % 3].id, amount, "EUR", f"bank {n}", date(2026, 3, 2)
-        )
+        bench.house.billing.pay(unit, accounts(bench)[n % 3].id, amount, "EUR", f"bank {n}", date(2026, 3, 2))
     bench.deliver()
 
 
@@ -83,7 +81,9 @@ def test_a_file_sent_again_is_the_same_byte_for_byte(isp: Bench) -> None:
     assert again.sha256 == made.sha256 == sha256(before)
     with pytest.raises(NotFound):
         isp.house.exchange.send_again("zahlungen", 2, "cli:anna")
-    assert isp.scalar("SELECT actor FROM runtime.audit WHERE action = 'mediation.file_sent_again'") == "cli:anna"
+    assert (
+        isp.scalar("SELECT actor FROM runtime.audit WHERE action = 'mediation.file_sent_again'") == "cli:anna"
+    )
 
 
 def test_what_could_not_be_sent_keeps_its_number_and_goes_later(isp: Bench) -> None:
@@ -128,14 +128,20 @@ def test_posted_invoices_go_out_by_run(isp: Bench) -> None:
     columns = [{"to": name, "from": name} for name in ("number", "account", "invoice_date", "net", "total")]
     isp.publish("rechnungen", "invoices", columns)
     run, account = RunId(new_id()), accounts(isp)[0]
-    insert = """INSERT INTO billing.invoice (id, number, account_id, kind, revision, legal_entity_id, brand_id,
-        run_id, shard, period_from, period_to, invoice_date, due_date, currency, tax_class, net_minor, tax_minor,
-        total_minor, open_minor, posted_month) VALUES (:id, :number, :account, 'bill', 1, :entity, :entity,
-        :run, :shard, '2026-02-01', '2026-03-01', '2026-03-01', '2026-03-15', 'EUR', 'standard', :net, 0, :net,
-        :net, '2026-03-01')"""
+    insert = """
+        INSERT INTO billing.invoice (id, number, account_id, kind, revision, legal_entity_id, brand_id,
+            run_id, shard, period_from, period_to, invoice_date, due_date, currency, tax_class, net_minor, tax_minor,
+            total_minor, open_minor, posted_month)
+        VALUES (:id, :number, :account, 'bill', 1, :entity, :entity, :run, :shard, '2026-02-01', '2026-03-01',
+            '2026-03-01', '2026-03-15', 'EUR', 'standard', :net, 0, :net, :net, '2026-03-01')"""
     with isp.house.database.engine.begin() as connection:
         for n in range(3):
-            values = {"id": new_id(), "number": f"INV-{n}", "account": account.id, "entity": account.legal_entity_id}
+            values = {
+                "id": new_id(),
+                "number": f"INV-{n}",
+                "account": account.id,
+                "entity": account.legal_entity_id,
+            }
             connection.execute(text(insert), {**values, "run": run, "shard": n // 2, "net": 1000 * n - 500})
     emit_billing = InvoicesPosted(run_id=run, shard=0, invoices=2)
     with isp.house.runtime.unit("billing", "test") as unit:

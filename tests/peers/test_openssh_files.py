@@ -1,4 +1,4 @@
-"""Connectors against the real thing: OpenSSH's sshd with sftp-server, on a high port of loopback, as ourselves."""
+"""Connectors against the real thing: OpenSSH's sshd with sftp-server, on a high port of loopback."""
 
 import getpass
 import shutil

@@ -69,12 +69,22 @@ class FileCounts:
     discarded: int = 0
     waiting: int = 0
 
+    @classmethod
+    def of(cls, read: int, by_state: Mapping[str, int]) -> "FileCounts":
+        """From how many rows are in each state; what is captured waits."""
+        return cls(
+            read=read,
+            applied=by_state.get("applied", 0),
+            unchanged=by_state.get("unchanged", 0),
+            quarantined=by_state.get("quarantined", 0),
+            discarded=by_state.get("discarded", 0),
+            waiting=by_state.get("captured", 0),
+        )
+
     @property
     def add_up(self) -> bool:
         """Whether every row read is somewhere, once."""
-        return self.read == (
-            self.applied + self.unchanged + self.quarantined + self.discarded + self.waiting
-        )
+        return self.read == (self.applied + self.unchanged + self.quarantined + self.discarded + self.waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +153,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestReport:
-    """What a file would do; nothing was changed. `differences`: rows that would change something, and what."""
+    """What a file would do; nothing was changed. `differences`: rows that would change, and what."""
 
     __test__: ClassVar[bool] = False
 

@@ -79,7 +79,7 @@ def credentials(
         Path | None, typer.Option(help="File of the SSH key to log in with (OpenSSH, no passphrase).")
     ] = None,
 ) -> None:
-    """How to log in at its file server: a key, or a password that is asked for. Stored encrypted, never shown."""
+    """How to log in at its file server: a key, or a password that is asked for. Stored sealed."""
     key = private_key.read_text(encoding="utf-8") if private_key else None
     password = "" if key else ask_secret(f"Password for {name}", twice=True)
     with house() as assembled, assembled.runtime.unit("mediation", actor()) as unit:
@@ -182,7 +182,9 @@ def quarantine_replay(
     corrected: Annotated[
         list[str] | None, typer.Option("--set", help="COLUMN=VALUE as it should have come; one row only.")
     ] = None,
-    everything: Annotated[str | None, typer.Option("--all", metavar="NAME", help="All of a connector.")] = None,
+    everything: Annotated[
+        str | None, typer.Option("--all", metavar="NAME", help="All of a connector.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply rows again, by the document now in force. Those that fail again stay."""

@@ -136,9 +136,7 @@ class SshPool:
             process.close()  # given up: the element drops our candidate and its lock
         return ExecResult(str(done.stdout or ""), done.exit_status)
 
-    async def _sftp(
-        self, target: SshTarget, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]
-    ) -> T:
+    async def _sftp(self, target: SshTarget, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
         client = await self._start_sftp(target)
         try:
             return await work(client)

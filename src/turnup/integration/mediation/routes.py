@@ -35,9 +35,7 @@ class Discard(BaseModel):
     reason: str
 
 
-def routers(
-    connectors: Connectors, files: Files, exchange: Exchange, runtime: Runtime
-) -> list[APIRouter]:
+def routers(connectors: Connectors, files: Files, exchange: Exchange, runtime: Runtime) -> list[APIRouter]:
     router = APIRouter(prefix="/turnup/v1/connectors", tags=["connectors"])
 
     @router.get("")
@@ -85,9 +83,7 @@ def routers(
         """Set how to log in at its file server; kept sealed, never shown."""
         caller = authorise(request, _WRITE)
         with runtime.unit("mediation", caller.actor) as unit:
-            connectors.set_credentials(
-                unit, name, password=body.password, private_key=body.private_key
-            )
+            connectors.set_credentials(unit, name, password=body.password, private_key=body.private_key)
         return {"credentialsSet": True}
 
     @router.post("/{name}/run")

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 
 from turnup.integration.mediation.model import FileState, Mode, RowState
 
@@ -72,7 +72,7 @@ connector = Table(
     metadata,
     Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("document", JSONB, nullable=False),
+    Column("document", JSON, nullable=False),
     Column("imported_at", DateTime(timezone=True), nullable=False),
     Column("imported_by", Text, nullable=False),
     PrimaryKeyConstraint("name", "version"),
@@ -135,7 +135,7 @@ raw_row = Table(
     Column("file_id", ForeignKey(taken_file.c.file_id), nullable=False),
     Column("n", Integer, nullable=False),
     Column("state", Text, nullable=False),
-    Column("raw", JSONB(none_as_null=True)),
+    Column("raw", JSON(none_as_null=True)),
     Column("broken", Text),
     Column("owner", UUID(as_uuid=True)),
     Column("key", Text),
@@ -149,7 +149,7 @@ raw_row = Table(
     Index("raw_row_state", "state", "row_id"),
     CheckConstraint(_among("state", RowState), name="raw_row_state"),
 )
-"""`owner`: the customer a row is about, once known. `difference`: names of fields, never their values."""
+"""`raw` is JSON, not JSONB: the order of their columns is kept. `owner`: the customer a row is about, once known. `difference`: names of fields, never their values."""
 
 fact = Table(
     "fact",

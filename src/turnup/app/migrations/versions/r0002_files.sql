@@ -5,7 +5,7 @@ CREATE INDEX invoice_by_shard ON billing.invoice (run_id, shard)
 CREATE TABLE mediation.connector (
 	name TEXT NOT NULL, 
 	version INTEGER NOT NULL, 
-	document JSONB NOT NULL, 
+	document JSON NOT NULL, 
 	imported_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	imported_by TEXT NOT NULL, 
 	PRIMARY KEY (name, version)
@@ -126,7 +126,7 @@ CREATE TABLE mediation.raw_row (
 	file_id UUID NOT NULL, 
 	n INTEGER NOT NULL, 
 	state TEXT NOT NULL, 
-	raw JSONB, 
+	raw JSON, 
 	broken TEXT, 
 	owner UUID, 
 	key TEXT, 

@@ -16,8 +16,8 @@ from turnup.bss.billing.store.bulk import Connection
 from turnup.contracts import catalog, configuration, crm
 from turnup.contracts.billing import (
     BilledService,
-    InvoiceHead,
     Commands,
+    InvoiceHead,
     InvoiceView,
     OutageCredited,
     Reads,

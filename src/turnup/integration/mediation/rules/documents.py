@@ -218,9 +218,7 @@ def _schedule(top: "_Part") -> Schedule:
     try:
         return Schedule(daily_at=time.fromisoformat(part.text("daily_at")), time_zone=zone)
     except ValueError as error:
-        raise InvalidInput(
-            "is no time of day", field="schedule.daily_at", remedy='write "02:30"'
-        ) from error
+        raise InvalidInput("is no time of day", field="schedule.daily_at", remedy='write "02:30"') from error
 
 
 def _ready(top: "_Part") -> Ready:

@@ -37,15 +37,11 @@ def check_folder(folder: str, field: str) -> str:
 
 def check_pattern(pattern: str, field: str) -> str:
     if "/" in pattern or not pattern.strip():
-        raise InvalidInput(
-            f"{pattern!r} is no pattern of names", field=field, remedy="as in customers-*.csv"
-        )
+        raise InvalidInput(f"{pattern!r} is no pattern of names", field=field, remedy="as in customers-*.csv")
     return pattern
 
 
-def sort_out(
-    listed: Sequence[RemoteFile], pattern: str, ready: Ready
-) -> tuple[list[RemoteFile], list[str]]:
+def sort_out(listed: Sequence[RemoteFile], pattern: str, ready: Ready) -> tuple[list[RemoteFile], list[str]]:
     """(files that are meant, by name; names that are refused)."""
     refused = sorted(_printable(file.name) for file in listed if not is_safe_name(file.name))
     meant = [

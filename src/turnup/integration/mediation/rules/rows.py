@@ -1,4 +1,4 @@
-"""Rows of a file: read as CSV, mapped to canonical fields. Every data row read comes out once, good or bad."""
+"""Rows of a file: read as CSV, mapped to canonical fields. Every data row comes out once, good or bad."""
 
 import csv
 import hashlib

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from turnup.contracts.mediation import FileCounts
-from turnup.integration.mediation.model import Column, Connector, Outcome, RawRow, RowState, TextFormat
+from turnup.integration.mediation.model import Column, Connector, Outcome, RawRow, TextFormat
 from turnup.integration.mediation.rules.documents import CONTROL_SUM_OF
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import InvalidInput
@@ -97,15 +97,3 @@ def _csv(lines: Sequence[Sequence[str]], form: TextFormat, errors: str = "strict
             field="format.encoding",
             remedy="use utf-8 in the connector's document",
         ) from error
-
-
-def count(states: Mapping[RowState, int], read: int) -> FileCounts:
-    """How a file's rows stand."""
-    return FileCounts(
-        read=read,
-        applied=states.get(RowState.APPLIED, 0),
-        unchanged=states.get(RowState.UNCHANGED, 0),
-        quarantined=states.get(RowState.QUARANTINED, 0),
-        discarded=states.get(RowState.DISCARDED, 0),
-        waiting=states.get(RowState.CAPTURED, 0),
-    )

@@ -186,8 +186,10 @@ class Files:
         require_reason(reason)
         found = incoming.quarantined(unit.connection, row_id=row_id)
         source = incoming.row_source(unit.connection, row_id)
-        if not found or source is None or not incoming.lock_row(
-            unit.connection, row_id, RowState.QUARANTINED
+        if (
+            not found
+            or source is None
+            or not incoming.lock_row(unit.connection, row_id, RowState.QUARANTINED)
         ):
             raise NotFound(f"no row {row_id} in quarantine", field="row", remedy="list those that wait")
         outcome = Outcome(

@@ -97,9 +97,7 @@ def claim(connection: Connection, name: str, by: str, until: datetime, now: date
         update(_state)
         .where(
             _state.c.name == name,
-            or_(
-                _state.c.claimed_until.is_(None), _state.c.claimed_until <= now, _state.c.claimed_by == by
-            ),
+            or_(_state.c.claimed_until.is_(None), _state.c.claimed_until <= now, _state.c.claimed_by == by),
         )
         .values(claimed_by=by, claimed_until=until)
     )

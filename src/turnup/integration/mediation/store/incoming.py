@@ -8,10 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from turnup.contracts.mediation import QuarantinedRow, RemoteFile, TakenFile
+from turnup.contracts.mediation import FileCounts, QuarantinedRow, RemoteFile, TakenFile
 from turnup.integration.mediation import tables
 from turnup.integration.mediation.model import FileState, Mode, Outcome, RawRow, RowState
-from turnup.integration.mediation.rules.writing import count
 
 _file, _row, _seen, _applied = tables.taken_file, tables.raw_row, tables.seen_file, tables.applied
 
@@ -80,7 +79,7 @@ def file(connection: Connection, file_id: UUID) -> TakenFile | None:
 
 def files(connection: Connection, connector: str | None, limit: int) -> list[TakenFile]:
     """The latest first."""
-    return _files(connection, True if connector is None else _file.c.connector == connector, limit)  # noqa: FBT003
+    return _files(connection, True if connector is None else _file.c.connector == connector, limit)
 
 
 def unfinished(connection: Connection, connector: str) -> list[TakenFile]:
@@ -119,7 +118,7 @@ def _taken(row: Row[Any], states: Mapping[RowState, int]) -> TakenFile:
         mode=row.mode,
         state=row.state,
         reason=row.reason,
-        counts=count(states, row.rows_read),
+        counts=FileCounts.of(row.rows_read, {state.value: n for state, n in states.items()}),
         taken_at=row.taken_at,
         acknowledged_at=row.acknowledged_at,
         filed_at=row.filed_at,
@@ -257,9 +256,7 @@ def applied_hash(connection: Connection, system: str, kind: str, key: str) -> st
     return found
 
 
-def set_applied(
-    connection: Connection, system: str, kind: str, key: str, digest: str, now: datetime
-) -> None:
+def set_applied(connection: Connection, system: str, kind: str, key: str, digest: str, now: datetime) -> None:
     connection.execute(
         insert(_applied)
         .values(system=system, kind=kind, external_id=key, row_hash=digest, applied_at=now)

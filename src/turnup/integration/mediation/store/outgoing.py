@@ -65,9 +65,7 @@ def unsent(connection: Connection, connector: str) -> list[int]:
     return list(
         connection.scalars(
             select(_made.c.number)
-            .where(
-                _made.c.connector == connector, _made.c.sent_at.is_(None), _made.c.mode == Mode.LIVE.value
-            )
+            .where(_made.c.connector == connector, _made.c.sent_at.is_(None), _made.c.mode == Mode.LIVE.value)
             .order_by(_made.c.number)
         )
     )

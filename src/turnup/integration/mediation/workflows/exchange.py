@@ -152,8 +152,8 @@ class Exchange:
         return self._files.file(file_id)
 
     def _go_on(self, connector: Connector, server: FileServer, file: TakenFile, by: str) -> TakenFile:
-        """A file that lies there no more, and was not finished: its rows, its acknowledgement. By the document
-        it was read by; it goes where the present one says."""
+        """A file that lies there no more, and was not finished: its rows, its acknowledgement. By the
+        document it was read by; it goes where the present one says."""
         read_by = self._connectors.connector(connector.name, file.version)
         self._apply_rows(replace(read_by, mode=Mode(file.mode)), file.id, by)
         if file.mode == Mode.LIVE.value and connector.mode is Mode.LIVE:
@@ -187,9 +187,7 @@ class Exchange:
         except TurnupError as error:
             outcome = _refusal(record, error)
         faultpoint.reach("mediation.row.applied")
-        settle = partial(
-            self._files.settle, connector=connector, file=file, row_id=row_id, expected=expected
-        )
+        settle = partial(self._files.settle, connector=connector, file=file, row_id=row_id, expected=expected)
         with self._runtime.unit("mediation", by) as unit:
             try:
                 with unit.attempt():
@@ -255,7 +253,12 @@ class Exchange:
         for each in moved:
             taken = f"{each.name}.{file.sha256[:8]}"
             self._gateway.move(
-                server, connector.folder, each, _below(connector.folder, folder), taken, deadline_s=_DEADLINE_S
+                server,
+                connector.folder,
+                each,
+                _below(connector.folder, folder),
+                taken,
+                deadline_s=_DEADLINE_S,
             )
         faultpoint.reach("mediation.file.moved")
         with self._runtime.unit("mediation", by) as unit:
@@ -290,9 +293,7 @@ class Exchange:
             )
         while self._make(connector, by):
             faultpoint.reach("mediation.file.made")
-        sent = [
-            self._send(connector, server, number, by) for number in self._files.unsent(connector.name)
-        ]
+        sent = [self._send(connector, server, number, by) for number in self._files.unsent(connector.name)]
         return RunReport(connector=connector.name, mode=connector.mode.value, made=tuple(sent))
 
     def _make(self, connector: Connector, by: str) -> bool:

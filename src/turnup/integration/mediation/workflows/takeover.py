@@ -22,8 +22,8 @@ from turnup.contracts.inventory import ReserveRequest, ResourceNeed
 from turnup.contracts.mediation import ImportReport, Quarantined
 from turnup.contracts.orders import AdoptedProduct, ProductStatus
 from turnup.contracts.provisioning import Admission, Management, ServiceRequest
-from turnup.integration.mediation.rules import takeover as rules
 from turnup.integration.mediation.model import RunningCustomer
+from turnup.integration.mediation.rules import takeover as rules
 from turnup.integration.mediation.service.mediation import Mediation
 from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
