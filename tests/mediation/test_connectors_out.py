@@ -130,8 +130,8 @@ def test_posted_invoices_go_out_by_run(isp: Bench) -> None:
     run, account = RunId(new_id()), accounts(isp)[0]
     insert = """
         INSERT INTO billing.invoice (id, number, account_id, kind, revision, legal_entity_id, brand_id,
-            run_id, shard, period_from, period_to, invoice_date, due_date, currency, tax_class, net_minor, tax_minor,
-            total_minor, open_minor, posted_month)
+            run_id, shard, period_from, period_to, invoice_date, due_date, currency, tax_class, net_minor,
+            tax_minor, total_minor, open_minor, posted_month)
         VALUES (:id, :number, :account, 'bill', 1, :entity, :entity, :run, :shard, '2026-02-01', '2026-03-01',
             '2026-03-01', '2026-03-15', 'EUR', 'standard', :net, 0, :net, :net, '2026-03-01')"""
     with isp.house.database.engine.begin() as connection:

@@ -32,6 +32,7 @@ from turnup.integration.mediation import component as mediation_component
 from turnup.integration.mediation.service.connectors import Connectors
 from turnup.integration.mediation.service.files import Files
 from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.comparison import Comparison
 from turnup.integration.mediation.workflows.exchange import Exchange
 from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.integration.reconciliation import component as reconciliation_component
@@ -46,7 +47,7 @@ from turnup.oss.monitoring import component as monitoring_component
 from turnup.oss.monitoring.service import Monitoring
 from turnup.oss.provisioning import component as provisioning_component
 from turnup.oss.provisioning.service import Provisioning
-from turnup.oss.provisioning.workflows import NetworkRealiser
+from turnup.oss.provisioning.workflows import NetworkRealiser, Takeover
 from turnup.runtime.clock import SharedClock
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.database import POOL_WAIT_S, Database
@@ -78,11 +79,13 @@ class House:
     path: ApplyPath
     provisioning: Provisioning
     realiser: NetworkRealiser
+    takeover: Takeover
     monitoring: Monitoring
     orders: Orders
     billing: Billing
     mediation: Mediation
     importer: Importer
+    comparison: Comparison
     connectors: Connectors
     files: Files
     exchange: Exchange
@@ -131,7 +134,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         runtime, {**billing_component.POLICY_CHECKS, **provisioning_component.POLICY_CHECKS}
     )
     provisioning = provisioning_component.build_service(runtime, partial(seal_text, box), catalog.service)
-    customers = crm_component.new_service(runtime)
+    customers = crm_component.new_service(runtime, partial(seal_text, box))
     crm = crm_component.build(
         runtime,
         customers,
@@ -165,7 +168,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "linux": LinuxSessions(nas),
         },
     )
-    provisioning_part, realiser = provisioning_component.build(
+    provisioning_part, realiser, takeover = provisioning_component.build(
         runtime,
         provisioning,
         intents=configured,
@@ -214,6 +217,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         orders=orders.service,
         order_reads=orders.service,
         bills=billing.service,
+        elements=configured,
         gateway=SftpFiles(ssh),
         box=box,
         currency=settings.default_currency,
@@ -270,11 +274,13 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         path=path,
         provisioning=provisioning,
         realiser=realiser,
+        takeover=takeover,
         monitoring=monitoring.service,
         orders=orders.service,
         billing=billing.service,
         mediation=mediation.service,
         importer=mediating.importer,
+        comparison=mediating.comparison,
         connectors=mediating.connectors,
         files=mediating.files,
         exchange=mediating.exchange,

@@ -39,6 +39,31 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeoverLine:
+    """One running service that came from a former system: what was sold, what its elements have (None: not
+    known now), what is billed. Amounts in minor units, net; `differs`: what is not alike."""
+
+    external_id: str
+    service: str
+    account_id: str
+    offering: str
+    management: str
+    sold_kbps: str
+    """down/up"""
+    device_kbps: str | None
+    device: str | None
+    """Desired against actual, by element; empty: alike."""
+    first_period_minor: int | None
+    """What the next bill charges for its first period, discounts taken off."""
+    former_monthly_minor: int | None
+    next_bill_date: str | None
+    next_bill_net_minor: int | None
+    next_bill_total_minor: int | None
+    currency: str | None
+    differs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorView:
     """A connector as its newest document says, and how it stands. `document` holds no secret."""
 

@@ -120,10 +120,12 @@ agreement = Table(
     Column("to_at", _INSTANT),
     Column("from_date", Date),
     Column("to_date", Date),
+    Column("ends_at", _INSTANT),
     UniqueConstraint("product_id", "revision", "code", name="agreement_revision"),
     CheckConstraint("kind in ('one_time', 'recurring', 'usage')", name="agreement_kind"),
     CheckConstraint("months between 1 and 120", name="agreement_months"),
-    comment="one charge of one agreed price, frozen; from null: since billing starts",
+    comment="one charge of one agreed price, frozen; from null: since billing starts;"
+    " ends_at: a charge for so many cycles ends by itself",
 )
 
 price_revision = Table(

@@ -11,6 +11,7 @@ from turnup.integration.mediation.service.connectors import Connectors
 from turnup.integration.mediation.service.files import Files
 from turnup.integration.mediation.service.mediation import Mediation
 from turnup.integration.mediation.workflows.applying import Applier
+from turnup.integration.mediation.workflows.comparison import Comparison
 from turnup.integration.mediation.workflows.exchange import Exchange, workflows
 from turnup.integration.mediation.workflows.records import Records
 from turnup.integration.mediation.workflows.takeover import Importer
@@ -27,6 +28,7 @@ class Mediating:
 
     mediation: Mediation
     importer: Importer
+    comparison: Comparison
     connectors: Connectors
     files: Files
     exchange: Exchange
@@ -48,6 +50,7 @@ def build(
     orders: orders.Commands,
     order_reads: orders.Reads,
     bills: billing.Reads,
+    elements: configuration.Reads,
     gateway: FileGateway,
     box: SecretBox,
     currency: str,
@@ -80,6 +83,15 @@ def build(
         currency=currency,
         language=language,
     )
+    comparison = Comparison(
+        mediation,
+        runtime.clock,
+        sold=order_reads,
+        services=service_reads,
+        elements=elements,
+        network=network_reads,
+        bills=bills,
+    )
     records = Records(mediation, customers=customer_reads, bills=bills, services=service_reads)
     exchange = Exchange(runtime, mediation, connectors, files, applier, records, gateway)
 
@@ -93,9 +105,14 @@ def build(
         schema=SCHEMA,
         handlers=handlers(files),
         workflows=workflows(exchange),
-        routers=routers(connectors, files, exchange, runtime),
+        routers=routers(connectors, files, exchange, comparison, runtime),
         ticks=[Tick(name="mediation.connectors", every_s=_LOOK_EVERY_S, run=start_due)],
     )
     return component, Mediating(
-        mediation=mediation, importer=importer, connectors=connectors, files=files, exchange=exchange
+        mediation=mediation,
+        importer=importer,
+        comparison=comparison,
+        connectors=connectors,
+        files=files,
+        exchange=exchange,
     )

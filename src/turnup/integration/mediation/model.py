@@ -6,6 +6,9 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 
+from turnup.contracts.crm import NewPaymentMethod
+from turnup.contracts.orders import RunningPromotion
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningCustomer:
@@ -42,6 +45,13 @@ class RunningCustomer:
     """Debt (+) or credit (-) on the day of the takeover."""
     billed_through: date | None
     bill_cycle_day: int
+    next_bill_date: date | None = None
+    management: str = "adopted"
+    """observed | adopted"""
+    promotion: RunningPromotion | None = None
+    payment_methods: tuple[NewPaymentMethod, ...] = ()
+    monthly_net_minor: int | None = None
+    """What the former system charges per month, net; only compared."""
 
 
 # --- connectors ------------------------------------------------------------------------------------------

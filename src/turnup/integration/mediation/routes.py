@@ -1,5 +1,6 @@
 """HTTP shapes of connectors, native: documents, runs, files, quarantine."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from turnup.contracts.mediation import ConnectorView, MadeFile, QuarantinedRow, 
 from turnup.integration.mediation.model import Outcome
 from turnup.integration.mediation.service.connectors import Connectors
 from turnup.integration.mediation.service.files import Files
+from turnup.integration.mediation.workflows.comparison import Comparison
 from turnup.integration.mediation.workflows.exchange import Exchange, actor_of_run
 from turnup.kernel.clock import iso_utc
 from turnup.runtime.auth import authorise
@@ -35,7 +37,9 @@ class Discard(BaseModel):
     reason: str
 
 
-def routers(connectors: Connectors, files: Files, exchange: Exchange, runtime: Runtime) -> list[APIRouter]:
+def routers(
+    connectors: Connectors, files: Files, exchange: Exchange, comparison: Comparison, runtime: Runtime
+) -> list[APIRouter]:
     router = APIRouter(prefix="/turnup/v1/connectors", tags=["connectors"])
 
     @router.get("")
@@ -130,7 +134,15 @@ def routers(connectors: Connectors, files: Files, exchange: Exchange, runtime: R
         authorise(request, _READ)
         return [{"row": n, "fields": what} for n, what in files.differences(file_id)]
 
-    return [router]
+    takeovers = APIRouter(prefix="/turnup/v1/takeovers", tags=["connectors"])
+
+    @takeovers.get("/{system}/report")
+    def report(request: Request, system: str) -> list[dict[str, Any]]:
+        """Every running service of this system: sold, on its elements, billed; what would differ."""
+        authorise(request, _READ)
+        return [asdict(line) for line in comparison.report(system)]
+
+    return [router, takeovers]
 
 
 def _connector(view: ConnectorView) -> dict[str, Any]:

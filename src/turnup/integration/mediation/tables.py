@@ -38,6 +38,17 @@ crosswalk = Table(
     Index("crosswalk_internal", "kind", "internal_id"),
 )
 
+taken_over = Table(
+    "taken_over",
+    metadata,
+    Column("service_id", UUID(as_uuid=True), primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("monthly_net_minor", BigInteger),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+"""Running services that came from a former system, and what it charged for them per month."""
+
 applied = Table(
     "applied",
     metadata,
@@ -149,7 +160,8 @@ raw_row = Table(
     Index("raw_row_state", "state", "row_id"),
     CheckConstraint(_among("state", RowState), name="raw_row_state"),
 )
-"""`raw` is JSON, not JSONB: the order of their columns is kept. `owner`: the customer a row is about, once known. `difference`: names of fields, never their values."""
+"""`raw` is JSON, not JSONB: the order of their columns is kept. `owner`: the customer a row is about, once
+known. `difference`: names of fields, never their values."""
 
 fact = Table(
     "fact",

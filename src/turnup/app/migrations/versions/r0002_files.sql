@@ -1,4 +1,47 @@
+ALTER TABLE billing.agreement ADD COLUMN ends_at TIMESTAMP WITH TIME ZONE
+
+-- next
+
+CREATE TABLE crm.payment_method (
+	account_id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	reference TEXT NOT NULL, 
+	provider TEXT, 
+	signed_on DATE, 
+	sealed TEXT NOT NULL, 
+	hint TEXT NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	UNIQUE (account_id, kind, reference), 
+	CONSTRAINT payment_method_kind CHECK (kind IN ('direct_debit', 'token')), 
+	FOREIGN KEY(account_id) REFERENCES crm.account (account_id)
+)
+
+-- next
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON crm.payment_method TO "turnup_crm"
+
+-- next
+
+COMMENT ON TABLE billing.agreement IS 'one charge of one agreed price, frozen; from null: since billing starts; ends_at: a charge for so many cycles ends by itself'
+
+-- next
+
 CREATE INDEX invoice_by_shard ON billing.invoice (run_id, shard)
+
+-- next
+
+CREATE TABLE mediation.taken_over (
+	service_id UUID NOT NULL, 
+	system TEXT NOT NULL, 
+	external_id TEXT NOT NULL, 
+	monthly_net_minor BIGINT, 
+	at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	PRIMARY KEY (service_id)
+)
+
+-- next
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON mediation.taken_over TO "turnup_mediation"
 
 -- next
 

@@ -165,13 +165,13 @@ class Billing(Reads, Commands):
                 service_id=ServiceId(service),
                 product_id=ProductId(product),
                 account_id=AccountId(account),
-                billing_active=status is not None and price > 0,
+                billing_active=status is not None and charged,
                 suspended=status == ServiceTime.SUSPENDED,
                 monthly_minor=divide(price, RATED_SCALE),
                 currency=currency,
                 billing_start=billing_start,
             )
-            for service, product, account, status, price, currency, billing_start in found
+            for service, product, account, status, price, currency, billing_start, charged in found
         ]
 
     def explain(self, number: str) -> str:

@@ -7,10 +7,11 @@ gets an apostrophe in front (OWASP, CSV injection). Amounts are ours and stay nu
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 
-from turnup.contracts.mediation import FileCounts
+from turnup.contracts.mediation import FileCounts, TakeoverLine
 from turnup.integration.mediation.model import Column, Connector, Outcome, RawRow, TextFormat
 from turnup.integration.mediation.rules.documents import CONTROL_SUM_OF
 from turnup.kernel.clock import iso_utc
@@ -84,6 +85,17 @@ def acknowledgement(
         numbers = (counts.read, counts.applied, counts.unchanged, counts.quarantined, counts.discarded)
         lines.append([TRAILER_MARK, *map(str, numbers)])
     return _csv(lines, connector.format, errors="replace")
+
+
+def takeover_csv(lines: Sequence[TakeoverLine]) -> bytes:
+    """The report of a takeover, one line per service; UTF-8."""
+    names = [each.name for each in fields(TakeoverLine)]
+    cells = [[_plain(getattr(line, name)) for name in names] for line in lines]
+    return _csv([names, *cells], TextFormat())
+
+
+def _plain(value: str | int | None) -> str:
+    return guarded(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
 def _csv(lines: Sequence[Sequence[str]], form: TextFormat, errors: str = "strict") -> bytes:
