@@ -17,8 +17,8 @@ SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL)
 
 
 def new_service(runtime: Runtime, seal: Seal | None = None) -> CrmService:
-    """The service alone, for those who read customers (inventory, orders, billing). `seal` is for ways to pay;
-    without it there can be none."""
+    """The service alone, for those who read customers (inventory, orders, billing). `seal` is for ways to
+    pay; without it there can be none."""
     return CrmService(runtime, load_templates(), seal)
 
 

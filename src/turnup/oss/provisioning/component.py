@@ -8,7 +8,7 @@ from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
-from turnup.oss.provisioning.routes import dangerous, routers
+from turnup.oss.provisioning.routes import dangerous, management_router, routers
 from turnup.oss.provisioning.rules.brake import BrakePolicy, brake_policy
 from turnup.oss.provisioning.service import Provisioning, Seal
 from turnup.oss.provisioning.workflows import NetworkRealiser, Takeover, resume_lifted, workflows
@@ -53,7 +53,7 @@ def build(
         schema=SCHEMA,
         handlers=handlers(provisioning),
         workflows=workflows(realiser),
-        routers=routers(provisioning, takeover, runtime),
+        routers=[*routers(provisioning, runtime), management_router(takeover)],
         dangerous=dangerous(provisioning),
         ticks=[
             Tick(name="provisioning.brake", every_s=_TEND_EVERY_S, run=partial(_tend, runtime, provisioning)),

@@ -30,7 +30,7 @@ _STATES = {
 }
 
 
-def routers(provisioning: Provisioning, takeover: Takeover, runtime: Runtime) -> Sequence[APIRouter]:
+def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]:
     def get(service_id: str) -> dict[str, Any] | None:
         view = provisioning.service(ServiceId(tmf.uuid_of(service_id)))
         return None if view is None else _service(view)
@@ -50,22 +50,12 @@ def routers(provisioning: Provisioning, takeover: Takeover, runtime: Runtime) ->
     )
     return [
         tmf.router([resource], runtime),
-        _native(provisioning, takeover, runtime),
+        _native(provisioning, runtime),
         _brake(provisioning, runtime),
     ]
 
 
-class NewManagement(BaseModel):
-    """How services are managed from now on, and which: a number, or the code of an element or a site."""
-
-    to: Management
-    reason: str
-    service: str | None = None
-    element: str | None = None
-    site: str | None = None
-
-
-def _native(provisioning: Provisioning, takeover: Takeover, runtime: Runtime) -> APIRouter:
+def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
     router = APIRouter(prefix="/turnup/v1", tags=["services"])
 
     @router.post("/services/{service_id}/accept")
@@ -83,6 +73,22 @@ def _native(provisioning: Provisioning, takeover: Takeover, runtime: Runtime) ->
         with runtime.unit("provisioning", caller.actor) as unit:
             provisioning.repair(unit, ServiceId(service_id), unit.now.isoformat())
         return {"state": "started"}
+
+    return router
+
+
+class NewManagement(BaseModel):
+    """How services are managed from now on, and which: a number, or the code of an element or a site."""
+
+    to: Management
+    reason: str
+    service: str | None = None
+    element: str | None = None
+    site: str | None = None
+
+
+def management_router(takeover: Takeover) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1", tags=["services"])
 
     @router.post("/services/management")
     def manage(request: Request, body: NewManagement) -> list[dict[str, Any]]:
