@@ -115,3 +115,12 @@ def test_the_same_by_http(house: House, peer: SftpPeer) -> None:
     assert reader.get(base).status_code == 200
     assert reader.get(f"{base}/quarantine").status_code == 403
     assert reader.post(f"{base}/crm-in/run").status_code == 403
+
+
+def test_the_report_of_a_takeover_and_its_file(
+    turnup: Callable[..., Any], tmp_path: Path, peer: SftpPeer
+) -> None:
+    file = tmp_path / "report.csv"
+    done = CliRunner().invoke(app, ["import", "report", "--csv", str(file), "--json"], catch_exceptions=False)
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+    assert file.read_text().startswith("external_id,service,")

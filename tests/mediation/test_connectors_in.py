@@ -181,9 +181,21 @@ def test_shadow_counts_and_touches_nothing(bench: Bench) -> None:
     assert bench.scalar("SELECT count(*) FROM crm.customer") == 2
     assert bench.house.files.quarantined() == []
     assert bench.scalar("SELECT count(*) FROM mediation.raw_row WHERE raw::text <> '{}'") == 0
+    assert bench.run("kunden").files == ()  # counted once
     customers(bench, mode="live")  # and now in earnest
     assert bench.counts(bench.one("kunden")) == (4, 2, 1, 1)
     assert bench.scalar("SELECT count(*) FROM crm.customer") == 3
+
+
+def test_a_file_that_is_too_large_holds_up_no_other(bench: Bench) -> None:
+    customers(bench, bytes_max=100)
+    bench.peer.write("kunden/a.csv", CSV + "#" * 100)
+    bench.peer.write("kunden/b.csv", CSV)
+    with pytest.raises(FilesRefused, match="larger"):
+        bench.run("kunden")
+    assert [file.name for file in bench.house.files.taken("kunden")] == ["b.csv"]
+    assert bench.peer.listing("kunden/done") == ["b.csv"]
+    assert "a.csv" in (bench.house.connectors.view("kunden").last_error or "")
 
 
 def test_another_host_key_or_password_is_refused_and_said(bench: Bench) -> None:
@@ -257,6 +269,8 @@ def test_orders_are_placed_once_however_often_they_come(isp: Bench) -> None:
     )  # o1 means another thing now
     changed = isp.one("auftraege")
     assert isp.counts(changed) == (1, 0, 0, 1)
+    isp.peer.write("auftraege/d.csv", ORDERS + f"o5,add,{two},p-new,fibre-300-50\n")  # p-new is there
+    assert isp.counts(isp.one("auftraege")) == (1, 0, 0, 1)
     assert isp.scalar(placed) == 3
 
 

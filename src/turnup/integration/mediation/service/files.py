@@ -278,5 +278,5 @@ class Files:
         outgoing.set_sent(unit.connection, connector, number, unit.now)
 
     def sent_again(self, unit: Unit, connector: str, number: int) -> None:
-        outgoing.set_sent(unit.connection, connector, number, unit.now)
+        self.sent(unit, connector, number)
         unit.audit("mediation.file_sent_again", connector, after=number)

@@ -224,6 +224,12 @@ class Applier:
         self, connector: Connector, values: Mapping[str, str], action: ItemAction
     ) -> ProductId | None:
         known = self._mediation.internal_id(connector.system, "product", values["product"])
+        if action is ItemAction.ADD and known is not None:  # told before an order is placed for nothing
+            raise Conflict(
+                f"{connector.system} has a product {values['product']!r} here already",
+                field="product",
+                remedy="an add names a product that is not there yet",
+            )
         if action is ItemAction.ADD:
             return None
         if known is None:

@@ -7,6 +7,7 @@ file is known by its content, a row by its state, an outgoing file by its number
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import structlog
 from turnup.contracts.mediation import (
     FileGateway,
     FileServer,
+    FilesRefused,
     MadeFile,
     Quarantined,
     RemoteFile,
@@ -107,14 +109,21 @@ class Exchange:
         now = self._runtime.clock.now()
         with self._runtime.unit("mediation", by) as unit:
             self._files.note_seen(unit, connector.name, meant)
-        waiting: list[str] = []
-        for remote in meant[:_FILES_AT_ONCE]:
-            complete = is_complete(remote, names.keys(), before, connector.ready, now)
-            taken = self._one(connector, server, remote, names, by) if complete else None
+        complete = [file for file in meant if is_complete(file, names.keys(), before, connector.ready, now)]
+        waiting = [file.name for file in meant if file not in complete]
+        problems: list[FilesRefused] = []
+        for remote in self._not_rehearsed(connector, complete, before)[:_FILES_AT_ONCE]:
+            try:
+                taken = self._one(connector, server, remote, names, by)
+            except FilesRefused as error:  # too large, unreadable: the others go on
+                problems.append(error)
+                continue
             if taken is None:
                 waiting.append(remote.name)
             else:
                 done.append(taken)
+        if problems:
+            raise problems[0]
         return RunReport(
             connector=connector.name,
             mode=connector.mode.value,
@@ -122,6 +131,29 @@ class Exchange:
             waiting=tuple(waiting),
             refused_names=tuple(refused),
         )
+
+    def _not_rehearsed(
+        self,
+        connector: Connector,
+        files: Sequence[RemoteFile],
+        before: Mapping[str, tuple[int, int, datetime]],
+    ) -> list[RemoteFile]:
+        """In shadow mode files stay where they are: leave out those that were counted as they are now."""
+        if connector.mode is Mode.LIVE:
+            return list(files)
+        counted = {
+            file.name: file.taken_at
+            for file in reversed(self._files.taken(connector.name, 1000))
+            if file.mode == Mode.SHADOW.value
+        }
+
+        def was_counted(file: RemoteFile) -> bool:
+            seen = before.get(file.name)
+            if seen is None or file.name not in counted:
+                return False
+            return seen[:2] == (file.size, file.changed_at) and counted[file.name] >= seen[2]
+
+        return [file for file in files if not was_counted(file)]
 
     def _one(
         self,
