@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnup.contracts.mediation import FileCounts, RemoteFile
@@ -137,6 +137,7 @@ def test_a_bad_value_names_its_column(kind: str, bad: str) -> None:
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(CELL, min_size=1, max_size=4), max_size=20), st.sampled_from(",;\t|"), st.booleans())
 def test_every_row_of_any_file_is_counted_once(data: list[list[str]], delimiter: str, trailer: bool) -> None:
     form = {"delimiter": delimiter, **({"trailer": "T"} if trailer else {})}
@@ -166,6 +167,7 @@ def test_every_row_of_any_file_is_counted_once(data: list[list[str]], delimiter:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CELL, st.decimals("-9999", "9999", places=2)), max_size=10))
 def test_no_cell_of_text_begins_like_a_formula_and_the_trailer_adds_up(
     data: list[tuple[str, Decimal]],
@@ -198,6 +200,7 @@ def test_an_acknowledgement_shows_what_was_rejected_and_runs_nothing() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_a_safe_name_stays_in_its_folder(name: str) -> None:
     if names.is_safe_name(name):
@@ -218,6 +221,7 @@ def test_a_file_is_complete_when_it_stood_still() -> None:
     assert not names.is_complete(file, {"a.csv"}, {}, marker, NOON)
 
 
+@settings(deadline=None)
 @given(st.timedeltas(timedelta(), timedelta(days=366)).map(lambda later: NOON + later))
 def test_the_next_run_lies_ahead_and_daily_is_at_its_hour(now: datetime) -> None:
     assert names.next_run(Schedule(every_s=300), now) == now + timedelta(seconds=300)

@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediation.test_mediation_import import GOOD
@@ -116,6 +116,7 @@ def test_a_promotion_is_a_charge_below_zero_beside_the_dearest() -> None:
         promotion_charge(prices[2:], RunningPromotion(name="x", amount_minor=1, cycles_left=3))
 
 
+@settings(deadline=None)
 @given(st.dates(date(2026, 1, 1), date(2030, 1, 1)), st.integers(1, 36), st.integers(1, 31))
 def test_so_many_cycles_are_left_and_not_one_more(start: date, cycles: int, day: int) -> None:
     cycle = BillCycle(day)
