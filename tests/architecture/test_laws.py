@@ -42,7 +42,7 @@ SKELETON = {
     "oss/inventory/routes.py": "import fastapi\nfrom turnup.oss.inventory import service",
     "oss/inventory/handlers.py": "from turnup.oss.inventory import service",
     "oss/inventory/workflows.py": "from turnup.oss.inventory import service",
-    "integration/mediation/service.py": "from turnup.runtime import database",
+    "integration/mediation/service/mediation.py": "from turnup.runtime import database",
     "gateways/ssh.py": "import asyncssh",
     "gateways/radius/driver.py": "import psycopg\nimport httpx\nfrom turnup.contracts import orders",
     "gateways/radius/service.py": "import psycopg\nimport httpx\nimport fastapi",

@@ -2,7 +2,7 @@
 
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import MetaData, text
+from sqlalchemy import text
 
-from builders.house import attach_workflows, lay_out, runtime_on
+from builders.house import attach_workflows, runtime_on
 from inventory.conftest import NETWORK
 from orders.conftest import Catalog, Customers
 from turnup.bss.orders import component as orders_component
 from turnup.contracts.crm import CustomerOpened, NewCustomer
 from turnup.contracts.mediation import ImportReport
 from turnup.integration.mediation import component as mediation_component
-from turnup.integration.mediation import rules
-from turnup.integration.mediation.service import Mediation
-from turnup.integration.mediation.workflows import Importer
+from turnup.integration.mediation.rules import takeover as rules
+from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.kernel.errors import Conflict, InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ServiceId, derived_id, new_id
 from turnup.oss.inventory import component as inventory_component
 from turnup.oss.provisioning import component as provisioning_component
-from turnup.runtime.component import Runtime, Schema
+from turnup.runtime.component import Runtime
 
 GOOD = {
     "external_id": "4711",
@@ -167,14 +167,6 @@ class Takeover:
             } | {"crm": len(self.crm.opened)}
 
 
-@pytest.fixture(scope="session")
-def database_template(make_template: Callable[..., str]) -> str:
-    parts = (orders_component, inventory_component, provisioning_component, mediation_component)
-    others = [Schema(name=name, metadata=MetaData(schema=name)) for name in ("crm", "configuration")]
-    schemas = [*(part.SCHEMA for part in parts), *others]
-    return make_template("mediation", lambda url: lay_out(url, schemas))
-
-
 @pytest.fixture
 def takeover(database_url: str, tmp_path: Path) -> Iterator[Takeover]:
     with runtime_on(database_url) as runtime:
@@ -191,7 +183,7 @@ def takeover(database_url: str, tmp_path: Path) -> Iterator[Takeover]:
             services_reads=provisioning,
             realiser=SimpleNamespace(),  # type: ignore[arg-type]
         )
-        part, importer = mediation_component.build(
+        part, mediating = mediation_component.build(
             runtime,
             customers=crm,  # type: ignore[arg-type]
             offers=offers,  # type: ignore[arg-type]
@@ -203,11 +195,13 @@ def takeover(database_url: str, tmp_path: Path) -> Iterator[Takeover]:
             intents=intents,
             orders=orders.service,
             currency="EUR",
+            # what connectors need besides, and a takeover does not
+            **dict.fromkeys(("customer_reads", "service_reads", "order_reads", "bills", "gateway", "box")),
         )
         attach_workflows(runtime, [orders, part])
         with runtime.unit("inventory", "test") as unit:
             inventory.load_network(unit, NETWORK)
-        yield Takeover(runtime, crm, intents, part.service, importer, tmp_path)
+        yield Takeover(runtime, crm, intents, part.service, mediating.importer, tmp_path)
 
 
 def test_all_is_taken_over_once_and_nobody_is_told(takeover: Takeover) -> None:
@@ -221,7 +215,7 @@ def test_all_is_taken_over_once_and_nobody_is_told(takeover: Takeover) -> None:
         "inventory.holding": 3,
         "provisioning.service": 3,
         "orders.product": 3,
-        "mediation.crosswalk": 6,
+        "mediation.crosswalk": 9,
         "mediation.applied": 3,
         "runtime.event": 3,  # one agreed price each, and nothing that makes anybody act
         "crm": 3,

@@ -24,14 +24,19 @@ from turnup.gateways.frr.driver import FrrDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
 from turnup.gateways.netconf.driver import NetconfDriver
+from turnup.gateways.sftp.files import SftpFiles
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
 from turnup.gateways.transports.nas import NasAccess
 from turnup.gateways.transports.ssh import SshPool
 from turnup.integration.mediation import component as mediation_component
-from turnup.integration.mediation.service import Mediation
-from turnup.integration.mediation.workflows import Importer
+from turnup.integration.mediation.service.connectors import Connectors
+from turnup.integration.mediation.service.files import Files
+from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.comparison import Comparison
+from turnup.integration.mediation.workflows.exchange import Exchange
+from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.integration.reconciliation import component as reconciliation_component
 from turnup.integration.reconciliation.workflows import Reconciler
 from turnup.kernel.ids import new_id
@@ -44,7 +49,7 @@ from turnup.oss.monitoring import component as monitoring_component
 from turnup.oss.monitoring.service import Monitoring
 from turnup.oss.provisioning import component as provisioning_component
 from turnup.oss.provisioning.service import Provisioning
-from turnup.oss.provisioning.workflows import NetworkRealiser
+from turnup.oss.provisioning.workflows import NetworkRealiser, Takeover
 from turnup.runtime.clock import SharedClock
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.database import POOL_WAIT_S, Database
@@ -78,11 +83,16 @@ class House:
     path: ApplyPath
     provisioning: Provisioning
     realiser: NetworkRealiser
+    takeover: Takeover
     monitoring: Monitoring
     orders: Orders
     billing: Billing
     mediation: Mediation
     importer: Importer
+    comparison: Comparison
+    connectors: Connectors
+    files: Files
+    exchange: Exchange
     reconciler: Reconciler
 
     def consumers(self) -> list[Consumer]:
@@ -128,7 +138,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         runtime, {**billing_component.POLICY_CHECKS, **provisioning_component.POLICY_CHECKS}
     )
     provisioning = provisioning_component.build_service(runtime, partial(seal_text, box), catalog.service)
-    customers = crm_component.new_service(runtime)
+    customers = crm_component.new_service(runtime, partial(seal_text, box))
     crm = crm_component.build(
         runtime,
         customers,
@@ -164,7 +174,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "linux": LinuxSessions(nas),
         },
     )
-    provisioning_part, realiser = provisioning_component.build(
+    provisioning_part, realiser, takeover = provisioning_component.build(
         runtime,
         provisioning,
         intents=configured,
@@ -198,17 +208,24 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
     billing = billing_component.build(
         runtime, catalog_reads=catalog.service, crm_reads=customers, freezes=configured
     )
-    mediation, importer = mediation_component.build(
+    mediation, mediating = mediation_component.build(
         runtime,
         customers=customers,
+        customer_reads=customers,
         offers=catalog.service,
         offer_reads=catalog.service,
         network=network,
         network_reads=network,
         credentials=configured,
         services=provisioning,
+        service_reads=provisioning,
         intents=realiser,
         orders=orders.service,
+        order_reads=orders.service,
+        bills=billing.service,
+        elements=configured,
+        gateway=SftpFiles(ssh),
+        box=box,
         currency=settings.default_currency,
         language=settings.default_language,
     )
@@ -263,10 +280,15 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         path=path,
         provisioning=provisioning,
         realiser=realiser,
+        takeover=takeover,
         monitoring=monitoring.service,
         orders=orders.service,
         billing=billing.service,
         mediation=mediation.service,
-        importer=importer,
+        importer=mediating.importer,
+        comparison=mediating.comparison,
+        connectors=mediating.connectors,
+        files=mediating.files,
+        exchange=mediating.exchange,
         reconciler=reconciler,
     )

@@ -43,6 +43,10 @@ def rotate(house: House, actor: str, *, new_key: bool = True) -> Rotation:
         resealed = house.provisioning.reseal(unit, partial(rewrap_text, box))
     with house.runtime.unit("configuration", actor) as unit:
         resealed += house.configuration.reseal(unit)
+    with house.runtime.unit("crm", actor) as unit:
+        resealed += house.crm.reseal(unit, partial(rewrap_text, box))
+    with house.runtime.unit("mediation", actor) as unit:
+        resealed += house.connectors.reseal(unit)
     new = {name: rewrap_text(box, old, name) for name, old in _in_settings(house).items()}
     changed = {name: value for name, value in new.items() if value != _in_settings(house)[name]}
     return Rotation(key, resealed, changed.get(PASSWORD), changed.get(CLIENT_SECRET))
@@ -56,7 +60,8 @@ def _in_settings(house: House) -> dict[str, str]:
 
 def key_uses(house: House) -> list[KeyUse]:
     """Every key of the file, the one that seals last; one that opens nothing may be taken out."""
-    uses: Counter[str] = house.provisioning.sealed_by() + house.configuration.sealed_by()
+    parts = (house.provisioning, house.configuration, house.connectors, house.crm)
+    uses: Counter[str] = sum((part.sealed_by() for part in parts), Counter())
     uses.update(key for value in _in_settings(house).values() if (key := key_id_of(value)) is not None)
     keys = SecretBox(house.settings.secret_key_path).key_ids()
     return [KeyUse(key, uses[key], key == keys[-1]) for key in keys]

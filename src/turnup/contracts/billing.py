@@ -52,6 +52,24 @@ class InvoiceView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceHead:
+    """What of a posted invoice never changes, without its lines."""
+
+    id: InvoiceId
+    number: str
+    account_id: AccountId
+    kind: str
+    invoice_date: date
+    due_date: date
+    period_from: date
+    period_to: date
+    currency: str
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
     run_id: RunId
     state: str
@@ -95,6 +113,10 @@ class Reads(Protocol):
     def invoice(self, invoice_id: InvoiceId) -> InvoiceView | None: ...
     def invoice_by_number(self, number: str) -> InvoiceView | None: ...
     def invoices(self, account_id: AccountId) -> Sequence[InvoiceView]: ...
+    def posted_in(self, run_id: RunId, shard: int) -> Sequence[InvoiceHead]:
+        """The invoices of one shard of a run, by number (see InvoicesPosted)."""
+        ...
+
     def preview(self, account_id: AccountId, as_of: date) -> InvoiceView | None:
         """What the next bill would say, computed by the frames the run uses."""
         ...

@@ -54,6 +54,14 @@ class Difference:
     attributes: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
     @property
+    def text(self) -> str:
+        """What differs, for people: `down_kbps: 1000 should be 100000`."""
+        what = "missing" if self.missing else "unexpected" if self.unexpected else ""
+        return what or ", ".join(
+            f"{name}: {actual} should be {wanted}" for name, (wanted, actual) in self.attributes.items()
+        )
+
+    @property
     def empty(self) -> bool:
         return not (self.missing or self.unexpected or self.attributes)
 

@@ -70,6 +70,34 @@ class NewAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewPaymentMethod:
+    """A way to pay that was agreed elsewhere. `secret`: the IBAN of a mandate, or a payment provider's token;
+    kept sealed."""
+
+    kind: str
+    """direct_debit | token"""
+    reference: str
+    """The mandate's unique reference (SEPA: UMR), or what the provider calls the token's owner."""
+    secret: str = field(repr=False)
+    provider: str | None = None
+    """Of a token."""
+    signed_on: date | None = None
+    """Of a mandate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentMethodView:
+    """A way to pay, without its secret: `hint` is its last four characters."""
+
+    account_id: AccountId
+    kind: str
+    reference: str
+    provider: str | None
+    signed_on: date | None
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewCustomer:
     """`external_id` (the id in the system it came from) makes creation idempotent."""
 
@@ -97,6 +125,21 @@ class NewCustomer:
     """Debt (+) or credit (-) taken over from a former system."""
     billed_through: date | None = None
     """Half-open end of what the former system billed."""
+    next_bill_date: date | None = None
+    """When the first bill of ours is due; None: at the end of the bill cycle after `billed_through`."""
+    payment_methods: tuple["NewPaymentMethod", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerChange:
+    """What another system says of a customer now. None: as it is. `fields` names what differs."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    language: str | None = None
+    address: NewAddress | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +156,7 @@ class Reads(Protocol):
     def account_by_number(self, number: str) -> AccountView | None: ...
     def accounts_of(self, customer_id: CustomerId) -> Sequence[AccountView]: ...
     def address(self, address_id: AddressId) -> AddressView | None: ...
+    def payment_methods(self, account_id: AccountId) -> Sequence[PaymentMethodView]: ...
     def legal_entity(self, code: str) -> LegalEntityId | None: ...
     def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str | None:
         """As it stands at the head of its documents."""
@@ -122,6 +166,11 @@ class Reads(Protocol):
 class Commands(Protocol):
     def open_customer(self, unit: Unit, new: NewCustomer) -> CustomerOpened:
         """Create party, customer, address, contact and billing account in one go."""
+        ...
+
+    def change_customer(self, unit: Unit, customer_id: CustomerId, change: CustomerChange) -> None:
+        """Take over what another system knows better. Another address is added; services stay where they
+        were built. Raises NotFound, InvalidInput."""
         ...
 
     def notify(
@@ -161,6 +210,8 @@ class AccountOpened(Event):
     """Debt (+) or credit (-) taken over from a former system."""
     billed_through: date | None = None
     """Half-open end of what the former system billed; nothing before it is billed again."""
+    next_bill_date: date | None = None
+    """When our first bill is due; None: when the bill cycle after `billed_through` ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,17 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunningPromotion:
+    """A discount that a former system has promised: so much off the recurring price, for so many more bill
+    cycles, counted from where that system stopped billing."""
+
+    name: str
+    amount_minor: int
+    """Net per cycle, > 0."""
+    cycles_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptedProduct:
     """A product that runs already (import): recorded as sold, nothing is sent to the network."""
 
@@ -193,6 +204,7 @@ class AdoptedProduct:
     product_id: ProductId
     started_at: datetime
     status: ProductStatus = ProductStatus.ACTIVE
+    promotion: RunningPromotion | None = None
 
 
 class Reads(Protocol):
@@ -264,6 +276,8 @@ class Charge:
     unit: str | None
     included_micro: int
     """Free units x 10^6 per bill period."""
+    cycles: int | None = None
+    """Recurring only: owed for so many bill cycles from the start of the agreement, then no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

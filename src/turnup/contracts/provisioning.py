@@ -75,6 +75,19 @@ class Cause:
         return self.kind not in (CauseKind.ASKED, CauseKind.UNDO)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementMove:
+    """What became of a wish to manage a service otherwise. `refused`: why it stays as it was. `taken`: values
+    of the desired state that were taken from the elements, (before, now)."""
+
+    service_id: ServiceId
+    number: str
+    before: Management
+    now: Management
+    refused: str | None = None
+    taken: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
 class ChangeHeld(TurnupError):
     """The brake holds this automatic change until a named person releases it; nothing was changed."""
 

@@ -18,6 +18,7 @@ AREAS = (
     "billing",
     "brake",
     "catalog",
+    "connectors",
     "crm",
     "freezes",
     "operations",

@@ -146,6 +146,20 @@ def pay_file(
         console.print(report)
 
 
+@app.command("payment-methods")
+def payment_methods(
+    account: Annotated[str, typer.Argument(help="Number of the account.")], as_json: AsJson = False
+) -> None:
+    """How an account pays: mandates and tokens, with the last four characters only."""
+    with house() as assembled:
+        found = assembled.crm.payment_methods(_account(assembled, account).id)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(p.kind, p.reference, p.provider, p.signed_on, f"…{p.hint}") for p in found]
+    print_table("Payment methods", ["kind", "reference", "provider", "signed", "ends in"], rows)
+
+
 @app.command("unmatched")
 def unmatched(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show, the oldest first.")] = 100,

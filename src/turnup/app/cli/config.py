@@ -120,11 +120,7 @@ def drift(element: str, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = []
-    for difference in found:
-        what = "missing" if difference.missing else "unexpected" if difference.unexpected else ""
-        what = what or ", ".join(f"{n}: {a} should be {w}" for n, (w, a) in difference.attributes.items())
-        rows.append((difference.service_id, what))
+    rows = [(difference.service_id, difference.text) for difference in found]
     print_table(f"Differences on {element}", ["service", "what"], rows)
 
 

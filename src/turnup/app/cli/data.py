@@ -1,5 +1,6 @@
 """`turnup import`: catalog, policies, network and running customers from files, with a dry run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +9,14 @@ from rich.progress import Progress
 
 from turnup.app.cli.output import AsJson, console, print_json, print_table
 from turnup.app.cli.session import house
-from turnup.contracts.mediation import ImportReport
-from turnup.integration.mediation.workflows import Importer
+from turnup.contracts.mediation import ImportReport, TakeoverLine
+from turnup.integration.mediation.rules.writing import takeover_csv
+from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.kernel.errors import InvalidInput
 
 KINDS = ("catalog", "policies", "network", "customers")
 """In the order in which one needs another."""
+REPORT = "report"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,11 +25,17 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     what: Annotated[
-        str, typer.Argument(help="catalog | policies | network | customers, or a folder of them.")
+        str, typer.Argument(help="catalog | policies | network | customers, a folder of them, or report.")
     ],
     file: Annotated[Path | None, typer.Argument(help="The file; not with a folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")] = False,
     system: Annotated[str, typer.Option(help="Where customers come from; names their ids.")] = "import",
+    report: Annotated[
+        bool, typer.Option("--report", help="Afterwards, say what would differ, by service.")
+    ] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the report into this file, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take over files: what is sold, how it is credited and taxed, the network, running customers.
@@ -34,18 +43,39 @@ def import_(
     A folder is read in order: catalog.yaml, policies.yaml, network.yaml, customers.csv. Running services are
     taken over without touching them. What cannot be applied is listed with row, field and remedy; mend the
     file and run it again: applied rows are left alone.
+    `turnup import report` compares what was taken over before: sold, on the elements, billed.
     """
     with house() as assembled:
+        if what == REPORT:
+            _report(assembled.comparison.report(system), csv_file, as_json=as_json)
+            return
         reports = [
             take(assembled.importer, kind, path, system=system, dry_run=dry_run, quiet=as_json)
             for kind, path in _files(what, file)
         ]
+        lines = assembled.comparison.report(system) if report and not dry_run else None
     if as_json:
-        print_json(reports)
+        print_json(reports if lines is None else {"imports": reports, "report": lines})
     else:
         show_reports(reports)
+    if lines is not None:
+        _report(lines, csv_file, as_json=False, quiet=as_json)
     if any(report.quarantined for report in reports):
         raise typer.Exit(1)
+
+
+def _report(
+    lines: Sequence[TakeoverLine], csv_file: Path | None, *, as_json: bool, quiet: bool = False
+) -> None:
+    if csv_file is not None:
+        csv_file.write_bytes(takeover_csv(lines))
+    if as_json:
+        print_json(lines)
+    elif not quiet:
+        differing = [line for line in lines if line.differs]
+        rows = [(line.external_id, line.service, line.management, line.differs) for line in differing]
+        title = f"{len(lines)} services compared, {len(differing)} differ"
+        print_table(title, ["external id", "service", "management", "what differs"], rows)
 
 
 def _files(what: str, file: Path | None) -> list[tuple[str, Path]]:

@@ -7,6 +7,7 @@ import typer
 from turnup.app.cli import (
     bill,
     config,
+    connector,
     data,
     installation,
     lab,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 installation.register(app)
 data.register(app)
+connector.register(app)
 order.register(app)
 bill.register(app)
 config.register(app)

@@ -19,6 +19,7 @@ from turnup.contracts.orders import (
     OrderView,
     ProductStatus,
 )
+from turnup.contracts.provisioning import Management
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.kernel.ids import OrderId, ProductId, TaskId
 
@@ -217,6 +218,40 @@ def service_show(
     console.print(f"  subscriber online:     {facts.online} (since {facts.online_changed_at})")
     console.print(f"  traffic seen:          {facts.traffic_seen_at}")
     print_table("Resources", ["kind", "value"], sorted(held.resources.items()) if held else [])
+
+
+@service_app.command("manage")
+def service_manage(
+    to: Annotated[Management, typer.Argument(help="observed | adopted | managed.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with your name.")],
+    service: Annotated[str | None, typer.Option(help="Number of one service.")] = None,
+    element: Annotated[str | None, typer.Option(help="All on this element, by its code.")] = None,
+    site: Annotated[str | None, typer.Option(help="All at this site (POP), by its code.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Observe, adopt or manage running services. Elements are read, never written to.
+
+    Adopted: the desired state is taken from the elements. Who differs from what is desired stays as it was.
+    """
+    with house() as assembled:
+        chosen = assembled.takeover.chosen(service=service, element=element, site=site)
+        moves = assembled.takeover.move(chosen, to, reason, actor())
+    if as_json:
+        print_json(moves)
+    else:
+        rows = [
+            (
+                m.number,
+                m.before.value,
+                m.now.value,
+                ", ".join(f"{n}={v[1]}" for n, v in m.taken.items()),
+                m.refused,
+            )
+            for m in moves
+        ]
+        print_table("Management", ["service", "before", "now", "taken", "refused because"], rows)
+    if any(move.refused for move in moves):
+        raise typer.Exit(1)
 
 
 @service_app.command("ont")

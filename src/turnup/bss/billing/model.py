@@ -113,6 +113,8 @@ class AgreedCharge:
     unit: str | None
     unit_octets: int | None
     included_octets: int | None
+    cycles: int | None = None
+    """Recurring: owed for so many bill cycles from the start of the agreement."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,12 @@ agreement = Table(
     Column("to_at", _INSTANT),
     Column("from_date", Date),
     Column("to_date", Date),
+    Column("ends_at", _INSTANT),
     UniqueConstraint("product_id", "revision", "code", name="agreement_revision"),
     CheckConstraint("kind in ('one_time', 'recurring', 'usage')", name="agreement_kind"),
     CheckConstraint("months between 1 and 120", name="agreement_months"),
-    comment="one charge of one agreed price, frozen; from null: since billing starts",
+    comment="one charge of one agreed price, frozen; from null: since billing starts;"
+    " ends_at: a charge for so many cycles ends by itself",
 )
 
 price_revision = Table(
@@ -299,6 +301,7 @@ invoice = Table(
     CheckConstraint("total_minor = net_minor + tax_minor", name="invoice_total"),
     CheckConstraint("kind in ('bill', 'opening')", name="invoice_kind"),
     Index("invoice_by_account", "account_id", "invoice_date"),
+    Index("invoice_by_shard", "run_id", "shard"),
     Index("invoice_credit", "account_id", postgresql_where=text("open_minor < 0")),
     Index("invoice_due", "due_date", postgresql_where=text("open_minor > 0")),
     comment="posted documents only; nothing but open_minor ever changes. open < 0: credit still to be used",

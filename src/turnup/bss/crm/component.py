@@ -5,8 +5,9 @@ from importlib.resources import files
 from turnup.bss.crm import tables
 from turnup.bss.crm.handlers import handlers
 from turnup.bss.crm.routes import build_router
+from turnup.bss.crm.routes.payment_methods import payment_methods_router
 from turnup.bss.crm.rules import Templates
-from turnup.bss.crm.service import CrmService
+from turnup.bss.crm.service import CrmService, Seal
 from turnup.bss.crm.workflows import workflows
 from turnup.contracts import provisioning
 from turnup.contracts.crm import MessageGateway
@@ -15,9 +16,10 @@ from turnup.runtime.component import Component, Runtime, Schema
 SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL)
 
 
-def new_service(runtime: Runtime) -> CrmService:
-    """The service alone, for those who read customers (inventory, orders, billing)."""
-    return CrmService(runtime, load_templates())
+def new_service(runtime: Runtime, seal: Seal | None = None) -> CrmService:
+    """The service alone, for those who read customers (inventory, orders, billing). `seal` is for ways to
+    pay; without it there can be none."""
+    return CrmService(runtime, load_templates(), seal)
 
 
 def build(
@@ -35,7 +37,7 @@ def build(
         schema=SCHEMA,
         handlers=handlers(service, services),
         workflows=workflows(service, gateway),
-        routers=[build_router(service, runtime, language)],
+        routers=[build_router(service, runtime, language), payment_methods_router(service)],
     )
 
 

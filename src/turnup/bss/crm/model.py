@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
 
-from turnup.contracts.crm import NewAddress, NewCustomer
+from turnup.contracts.crm import NewAddress, NewCustomer, NewPaymentMethod
 from turnup.kernel.ids import BrandId, LegalEntityId, derived_id
 
 DEFAULT_LEGAL_ENTITY = LegalEntityId(derived_id("legal_entity", "default"))
@@ -55,6 +55,8 @@ class CustomerTerms:
     content_hash: str | None = None
     opening_balance_minor: int = 0
     billed_through: date | None = None
+    next_bill_date: date | None = None
+    payment_methods: tuple[NewPaymentMethod, ...] = ()
 
     @classmethod
     def of(cls, new: NewCustomer) -> "CustomerTerms":

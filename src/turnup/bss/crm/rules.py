@@ -8,12 +8,13 @@ from string import Template
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turnup.bss.crm.model import PartyDetails, PartyKind
-from turnup.contracts.crm import NewAddress, NewCustomer
+from turnup.contracts.crm import NewAddress, NewCustomer, NewPaymentMethod
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.money import Money, decimals
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _PHONE = re.compile(r"\+?[0-9 ()/.-]{3,}")
 
 Templates = Mapping[tuple[str, str], str]
@@ -49,6 +50,27 @@ def check_party(details: PartyDetails) -> None:
         raise InvalidInput("is no language", field="language", remedy="write two letters: en, de")
     if details.address is not None:
         check_address(details.address)
+
+
+def check_payment_method(method: NewPaymentMethod) -> None:
+    """Raises InvalidInput; never repeats the secret."""
+    if method.kind not in ("direct_debit", "token"):
+        raise InvalidInput(f"{method.kind!r} is no way to pay", field="kind", remedy="direct_debit or token")
+    _filled(method.reference, "reference")
+    _filled(method.secret, "iban" if method.kind == "direct_debit" else "token")
+    if method.kind == "direct_debit":
+        if not is_iban(method.secret):
+            raise InvalidInput("is no IBAN", field="iban", remedy="compare it with the mandate")
+        if len(method.reference) > 35:
+            raise InvalidInput("is longer than 35 characters", field="reference", remedy="SEPA's own limit")
+
+
+def is_iban(text: str) -> bool:
+    """ISO 13616: two letters, two check digits, up to 30 more; 1 modulo 97 (ISO 7064)."""
+    plain = "".join(text.split()).upper()
+    if not _IBAN.fullmatch(plain):
+        return False
+    return int("".join(str(int(each, 36)) for each in plain[4:] + plain[:4])) % 97 == 1
 
 
 def check_address(address: NewAddress) -> None:

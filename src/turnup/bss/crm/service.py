@@ -1,20 +1,33 @@
 """Use cases of crm: open customers, keep parties, tell customers things. Implements contracts.crm."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from turnup.bss.crm import store
 from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyKind
-from turnup.bss.crm.rules import Templates, check_account, check_address, check_customer, check_party, render
+from turnup.bss.crm.rules import (
+    Templates,
+    check_account,
+    check_address,
+    check_customer,
+    check_party,
+    check_payment_method,
+    render,
+)
 from turnup.contracts.crm import (
     AccountOpened,
     AccountView,
     AddressView,
+    CustomerChange,
     CustomerCreated,
     CustomerOpened,
     CustomerView,
     NewAddress,
     NewCustomer,
+    NewPaymentMethod,
+    PaymentMethodView,
 )
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import business_date
@@ -30,15 +43,24 @@ from turnup.kernel.ids import (
     new_id,
 )
 from turnup.runtime.component import Runtime
+from turnup.runtime.secrets import key_id_of
 
 DELIVER = "crm.deliver"
+
+Seal = Callable[[str, str], str]
+"""(secret, or what sealed it before; context) -> sealed text that may be stored."""
+
+
+def _no_seal(secret: str, context: str) -> str:
+    raise Conflict("nothing here seals secrets", field="payment_methods", remedy="assemble crm with a seal")
 
 
 class CrmService:
     """See contracts.crm.Reads and Commands."""
 
-    def __init__(self, runtime: Runtime, templates: Templates) -> None:
+    def __init__(self, runtime: Runtime, templates: Templates, seal: Seal | None = None) -> None:
         self._runtime = runtime
+        self._seal = seal or _no_seal
         self._templates = templates
 
     # reads
@@ -75,6 +97,10 @@ class CrmService:
     def address(self, address_id: AddressId) -> AddressView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.address(connection, address_id)
+
+    def payment_methods(self, account_id: AccountId) -> Sequence[PaymentMethodView]:
+        with self._runtime.snapshot("crm") as connection:
+            return store.payment_methods(connection, account_id)
 
     def legal_entity(self, code: str) -> LegalEntityId | None:
         with self._runtime.snapshot("crm") as connection:
@@ -174,6 +200,19 @@ class CrmService:
             )
         check_account(terms.currency, terms.time_zone, terms.bill_cycle_day)
         return self._known(unit, terms.external_id, terms.content_hash) or self._open(unit, terms, party_id)
+
+    def change_customer(self, unit: Unit, customer_id: CustomerId, change: CustomerChange) -> None:
+        """See contracts.crm.Commands."""
+        found = store.customers(unit.connection, [customer_id])
+        known = store.party(unit.connection, found[0].party_id) if found else None
+        if known is None:
+            raise NotFound(f"there is no customer {customer_id}", field="customer_id")
+        given = {
+            name: value
+            for name in ("name", "email", "phone", "language", "address")
+            if (value := getattr(change, name)) is not None
+        }
+        self.update_party(unit, found[0].party_id, replace(known[0], **given))
 
     def notify(
         self, unit: Unit, customer_id: CustomerId, template: str, key: str, facts: Mapping[str, str]
@@ -289,9 +328,47 @@ class CrmService:
                 opened_on=business_date(unit.now, account.time_zone),
                 opening_balance_minor=new.opening_balance_minor,
                 billed_through=new.billed_through,
+                next_bill_date=new.next_bill_date,
             )
         )
+        for method in new.payment_methods:
+            self._add_payment_method(unit, account.id, method)
         return account.id
+
+    def _add_payment_method(self, unit: Unit, account_id: AccountId, method: NewPaymentMethod) -> None:
+        check_payment_method(method)
+        secret = "".join(method.secret.split())
+        store.add_row(
+            unit.connection,
+            "payment_method",
+            {
+                "account_id": account_id,
+                "kind": method.kind,
+                "reference": method.reference,
+                "provider": method.provider,
+                "signed_on": method.signed_on,
+                "sealed": self._seal(secret, str(account_id)),
+                "hint": secret[-4:],
+                "created_at": unit.now,
+            },
+        )
+
+    def reseal(self, unit: Unit, rewrap: Seal) -> int:
+        """Wrap every stored secret by the key file's current key; returns how many had an older one."""
+        resealed = 0
+        for account_id, old in store.sealed_payment_methods(unit.connection):
+            new = rewrap(old, str(account_id))
+            if new != old:
+                resealed += store.reseal_payment_method(unit.connection, account_id, old, new)
+        if resealed:
+            unit.audit("crm.resealed", "secrets", after=resealed)
+        return resealed
+
+    def sealed_by(self) -> Counter[str]:
+        """How many stored secrets each key of the key file opens, by its id."""
+        with self._runtime.snapshot("crm") as connection:
+            keys = [key_id_of(sealed) for _, sealed in store.sealed_payment_methods(connection)]
+        return Counter(key for key in keys if key is not None)
 
     def _house(self, unit: Unit, new: CustomerTerms) -> tuple[LegalEntityId, BrandId]:
         entity = store.legal_entity(unit.connection, new.legal_entity)

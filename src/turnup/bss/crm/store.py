@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.crm import tables
 from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyKind
-from turnup.contracts.crm import AccountView, AddressView, CustomerView, NewAddress
+from turnup.contracts.crm import AccountView, AddressView, CustomerView, NewAddress, PaymentMethodView
 from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
 
 _customer, _party, _contact = tables.customer, tables.party, tables.contact
@@ -123,6 +123,31 @@ def add_address(
             created_at=at,
         )
     )
+
+
+def payment_methods(connection: Connection, account_id: AccountId) -> list[PaymentMethodView]:
+    table = tables.payment_method
+    names = PaymentMethodView.__dataclass_fields__
+    rows = connection.execute(
+        select(*(table.c[name] for name in names))
+        .where(table.c.account_id == account_id)
+        .order_by(table.c.created_at, table.c.reference)
+    )
+    return [PaymentMethodView(**row._mapping) for row in rows]
+
+
+def sealed_payment_methods(connection: Connection) -> list[tuple[UUID, str]]:
+    table = tables.payment_method
+    return [
+        (row.account_id, row.sealed) for row in connection.execute(select(table.c.account_id, table.c.sealed))
+    ]
+
+
+def reseal_payment_method(connection: Connection, account_id: UUID, old: str, new: str) -> int:
+    table = tables.payment_method
+    return connection.execute(
+        update(table).where(table.c.account_id == account_id, table.c.sealed == old).values(sealed=new)
+    ).rowcount
 
 
 def add_row(connection: Connection, table_name: str, row: Mapping[str, object]) -> None:

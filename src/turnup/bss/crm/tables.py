@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -111,6 +112,22 @@ account = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("account_customer", "customer_id"),
 )
+
+payment_method = Table(
+    "payment_method",
+    metadata,
+    Column("account_id", ForeignKey(account.c.account_id), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("provider", Text),
+    Column("signed_on", Date),
+    Column("sealed", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("account_id", "kind", "reference"),
+    CheckConstraint("kind IN ('direct_debit', 'token')", name="payment_method_kind"),
+)
+"""Mandates and tokens. `sealed`: the IBAN or the token; `hint`: its last four characters."""
 
 message = Table(
     "message",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from turnup.bss.orders.model import TRANSITIONS, Item, Order, Product
@@ -16,6 +16,7 @@ from turnup.contracts.orders import (
     NewOrderItem,
     OrderState,
     ProductStatus,
+    RunningPromotion,
     charge_of,
 )
 from turnup.contracts.provisioning import Admission, Cause, CauseKind
@@ -113,6 +114,29 @@ def charges(offering: OfferingView, characteristics: Mapping[str, str], *, first
         charge_of(price, decimals(price.currency))
         for price in offering.prices
         if _applies(price, characteristics) and (first or price.kind != "one_time")
+    )
+
+
+def promotion_charge(charges: Sequence[Charge], promotion: RunningPromotion) -> Charge:
+    """A promotion as a recurring charge below zero, taxed and billed as the dearest recurring one is, and
+    never more than that. Raises InvalidInput where there is nothing to take it off."""
+    recurring = [charge for charge in charges if charge.kind == "recurring" and charge.period_months == 1]
+    if not recurring:
+        raise InvalidInput(
+            "the offering has no monthly price", field="promotion", remedy="leave the promotion out"
+        )
+    main = max(recurring, key=lambda charge: charge.amount_micro)
+    amount_micro = promotion.amount_minor * 10**6
+    if amount_micro > main.amount_micro:
+        raise InvalidInput(
+            "the promotion is higher than the price", field="promotion_amount", remedy="net, per month"
+        )
+    return replace(
+        main,
+        code="promotion",
+        name=promotion.name,
+        amount_micro=-amount_micro,
+        cycles=promotion.cycles_left,
     )
 
 

@@ -20,6 +20,7 @@ from turnup.contracts.orders import (
     PriceAgreed,
     ProductStatus,
     ProductView,
+    RunningPromotion,
     StepView,
     TaskView,
 )
@@ -495,8 +496,12 @@ class Orders:
         *,
         first: bool,
         adopted: bool = False,
+        promotion: RunningPromotion | None = None,
     ) -> None:
         ended = product.status is ProductStatus.TERMINATED
+        charges = rules.charges(offering, product.characteristics, first=first and not adopted)
+        if promotion is not None:
+            charges = (*charges, rules.promotion_charge(charges, promotion))
         unit.emit(
             PriceAgreed(
                 product_id=product.id,
@@ -504,9 +509,7 @@ class Orders:
                 account_id=product.account_id,
                 offering_code=offering.code,
                 offering_name=offering.name,
-                charges=()
-                if ended
-                else rules.charges(offering, product.characteristics, first=first and not adopted),
+                charges=() if ended else charges,
                 billing_start=offering.billing_start,
                 credit_policy=offering.credit_policy,
                 effective_at=None if first else unit.now,
@@ -628,7 +631,7 @@ class Orders:
             revision=1,
         )
         store.save_product(unit.connection, product)
-        self._agree(unit, product, offering, first=True, adopted=True)
+        self._agree(unit, product, offering, first=True, adopted=True, promotion=adopted.promotion)
 
     # --- reads --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ known key is refused, unless its management says ``host_key_check: off``.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import asyncssh
 import structlog
@@ -17,6 +19,8 @@ from turnup.kernel.errors import Unavailable
 from turnup.runtime.database import refuse_in_transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _PORT = 22
 _KEEPALIVE_S = 15
@@ -97,6 +101,14 @@ class SshPool:
         refuse_in_transaction(f"ssh {target.name}")
         return loop.run(self._exec(target, batch, given), deadline_s, target.name)
 
+    def sftp(
+        self, target: SshTarget, work: Callable[[asyncssh.SFTPClient], Awaitable[T]], deadline_s: float
+    ) -> T:
+        """Do this with an SFTP session of its own on the kept connection. Raises as `exec`, and what `work`
+        raises (asyncssh.SFTPError); a connection that breaks meanwhile raises Unavailable."""
+        refuse_in_transaction(f"sftp {target.name}")
+        return loop.run(self._sftp(target, work), deadline_s, target.name)
+
     def close(self) -> None:
         """Hang up everywhere; the next call connects anew."""
 
@@ -123,6 +135,32 @@ class SshPool:
         finally:
             process.close()  # given up: the element drops our candidate and its lock
         return ExecResult(str(done.stdout or ""), done.exit_status)
+
+    async def _sftp(self, target: SshTarget, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
+        client = await self._start_sftp(target)
+        try:
+            return await work(client)
+        except asyncssh.SFTPError:
+            raise  # an answer, or the loss of one, that the caller knows what to do with
+        except _GONE as error:
+            raise Unavailable(f"{target.name} closed the connection") from error
+        except asyncio.CancelledError:
+            self._retire(target)
+            raise
+        finally:
+            client.exit()
+
+    async def _start_sftp(self, target: SshTarget) -> asyncssh.SFTPClient:
+        """A kept connection that turns out to be dead is replaced once."""
+        for kept in (target in self._connections, False):
+            connection = await self._connection(target)
+            try:
+                return await connection.start_sftp_client()
+            except (*_GONE, asyncssh.SFTPError) as error:
+                self._forget(target, connection)
+                if not kept:
+                    raise Unavailable(f"{target.name} offers no SFTP: {error}") from error
+        raise Unavailable(f"{target.name} offers no SFTP")
 
     async def _open(self, target: SshTarget, batch: str, given: str | None) -> asyncssh.SSHClientProcess[str]:
         """Start the batch on a channel. A kept connection that turns out to be dead is replaced once."""

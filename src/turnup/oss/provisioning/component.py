@@ -8,10 +8,10 @@ from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
-from turnup.oss.provisioning.routes import dangerous, routers
+from turnup.oss.provisioning.routes import dangerous, management_router, routers
 from turnup.oss.provisioning.rules.brake import BrakePolicy, brake_policy
 from turnup.oss.provisioning.service import Provisioning, Seal
-from turnup.oss.provisioning.workflows import NetworkRealiser, resume_lifted, workflows
+from turnup.oss.provisioning.workflows import NetworkRealiser, Takeover, resume_lifted, workflows
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
 SCHEMA = Schema(name="provisioning", metadata=tables.metadata)
@@ -44,15 +44,16 @@ def build(
     network: inventory.Reads,
     aaa: AaaGateway,
     freezes: configuration.Freezes,
-) -> tuple[Component, NetworkRealiser]:
+) -> tuple[Component, NetworkRealiser, Takeover]:
     realiser = NetworkRealiser(runtime, provisioning, intents, intended, path, network, aaa, freezes)
+    takeover = Takeover(runtime, provisioning, realiser, intended, network)
     component = Component(
         name="provisioning",
         service=provisioning,
         schema=SCHEMA,
         handlers=handlers(provisioning),
         workflows=workflows(realiser),
-        routers=routers(provisioning, runtime),
+        routers=[*routers(provisioning, runtime), management_router(takeover)],
         dangerous=dangerous(provisioning),
         ticks=[
             Tick(name="provisioning.brake", every_s=_TEND_EVERY_S, run=partial(_tend, runtime, provisioning)),
@@ -63,7 +64,7 @@ def build(
             ),
         ],
     )
-    return component, realiser
+    return component, realiser, takeover
 
 
 def _tend(runtime: Runtime, provisioning: Provisioning) -> None:

@@ -7,10 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from turnup.contracts.provisioning import HoldView, ServiceState, ServiceView
+from turnup.contracts.provisioning import HoldView, Management, ManagementMove, ServiceState, ServiceView
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning.service import Provisioning
+from turnup.oss.provisioning.workflows import Takeover
 from turnup.runtime import tmf
 from turnup.runtime.access.four_eyes import guarded
 from turnup.runtime.auth import authorise
@@ -47,7 +48,11 @@ def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]
         get=get,
         list=page,
     )
-    return [tmf.router([resource], runtime), _native(provisioning, runtime), _brake(provisioning, runtime)]
+    return [
+        tmf.router([resource], runtime),
+        _native(provisioning, runtime),
+        _brake(provisioning, runtime),
+    ]
 
 
 def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
@@ -70,6 +75,40 @@ def _native(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
         return {"state": "started"}
 
     return router
+
+
+class NewManagement(BaseModel):
+    """How services are managed from now on, and which: a number, or the code of an element or a site."""
+
+    to: Management
+    reason: str
+    service: str | None = None
+    element: str | None = None
+    site: str | None = None
+
+
+def management_router(takeover: Takeover) -> APIRouter:
+    router = APIRouter(prefix="/turnup/v1", tags=["services"])
+
+    @router.post("/services/management")
+    def manage(request: Request, body: NewManagement) -> list[dict[str, Any]]:
+        """Observe, adopt or manage services; answers what became of each. Nothing is written to elements."""
+        caller = authorise(request, "services:write")
+        chosen = takeover.chosen(service=body.service, element=body.element, site=body.site)
+        return [_move(each) for each in takeover.move(chosen, body.to, body.reason, caller.actor)]
+
+    return router
+
+
+def _move(move: ManagementMove) -> dict[str, Any]:
+    return {
+        "serviceId": str(move.service_id),
+        "service": move.number,
+        "before": move.before.value,
+        "now": move.now.value,
+        "refused": move.refused,
+        "taken": {name: list(values) for name, values in move.taken.items()},
+    }
 
 
 class Decision(BaseModel):

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from turnup.contracts import configuration, inventory
 from turnup.contracts.configuration import ApplyOutcome, Frozen
-from turnup.contracts.provisioning import AaaGateway, LiveSession, Management, Realisation
+from turnup.contracts.provisioning import AaaGateway, LiveSession, Management, ManagementMove, Realisation
 from turnup.contracts.unit import Unit
-from turnup.kernel.errors import NotFound, TurnupError, Unavailable
+from turnup.kernel.actors import require_person, require_reason
+from turnup.kernel.errors import InvalidInput, NotFound, TurnupError, Unavailable
 from turnup.kernel.ids import ElementId, ServiceId
 from turnup.oss.provisioning import rules
 from turnup.oss.provisioning.model import Service
@@ -192,6 +193,139 @@ class NetworkRealiser:
             transient=not frozen and all(outcome.transient for outcome in failed),
             frozen=frozen,
         )
+
+
+class Takeover:
+    """Moves services between observed, adopted and managed. Reads elements, never writes to one."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provisioning: Provisioning,
+        realiser: NetworkRealiser,
+        elements: configuration.Reads,
+        network: inventory.Reads,
+    ) -> None:
+        self._runtime = runtime
+        self._provisioning = provisioning
+        self._realiser = realiser
+        self._elements = elements
+        self._network = network
+
+    def chosen(
+        self, *, service: str | None = None, element: str | None = None, site: str | None = None
+    ) -> list[ServiceId]:
+        """The services of this number, on this element or at this site (by codes); exactly one is given.
+        Raises InvalidInput, NotFound."""
+        if sum(each is not None for each in (service, element, site)) != 1:
+            raise InvalidInput(
+                "which services?", field="service", remedy="name a service, an element or a site"
+            )
+        if service is not None:
+            view = self._provisioning.service_by_number(service)
+            if view is None:
+                raise NotFound(
+                    f"no service {service!r}", field="service", remedy="numbers look like S-100001"
+                )
+            return [view.id]
+        wanted = self._wanted(element, site)
+        if not wanted:
+            what = f"no element {element!r}" if element is not None else f"no elements at site {site!r}"
+            raise NotFound(what, field="element" if element is not None else "site")
+        return [
+            view.id for view in self._provisioning.services() if not wanted.isdisjoint(view.elements.values())
+        ]
+
+    def _wanted(self, element: str | None, site: str | None) -> set[ElementId]:
+        if element is not None:
+            found = self._network.element_by_code(element)
+            return set() if found is None else {found.id}
+        sites = {view.id for view in self._network.sites() if view.code == site}
+        return {view.id for view in self._network.elements() if view.site_id in sites}
+
+    def move(
+        self, service_ids: Sequence[ServiceId], to: Management, reason: str, actor: str
+    ) -> list[ManagementMove]:
+        """Each by itself. To adopted: the desired state is taken from the elements first. To adopted or
+        managed: only where the elements hold just what is desired, read now. Changes nothing on elements."""
+        require_person(actor, "say how services are managed")
+        require_reason(reason)
+        services = {each.id: each for each in self._provisioning.all_designed(service_ids)}
+        moving = [each for each in services.values() if each.management is not to]
+        refused: dict[ServiceId, str] = {}
+        for each in moving:
+            try:
+                rules.check_transition(each, to)
+            except TurnupError as error:
+                refused[each.id] = str(error)
+        taken: dict[ServiceId, Mapping[str, str]] = {}
+        reading = [each for each in moving if each.id not in refused and to is not Management.OBSERVED]
+        if to is Management.ADOPTED:
+            taken = self._take_values([s for s in reading if s.management is Management.OBSERVED], actor)
+        refused |= self._differing(reading)
+        moves = []
+        for each in moving:
+            if each.id not in refused:
+                with self._runtime.unit("provisioning", actor) as unit:
+                    self._provisioning.set_management(unit, each.id, to, reason)
+            moves.append(
+                ManagementMove(
+                    service_id=each.id,
+                    number=each.number,
+                    before=each.management,
+                    now=each.management if each.id in refused else to,
+                    refused=refused.get(each.id),
+                    taken={
+                        name: (each.characteristics.get(name, ""), value)
+                        for name, value in taken.get(each.id, {}).items()
+                    },
+                )
+            )
+        return moves
+
+    def _take_values(self, services: Sequence[Service], actor: str) -> dict[ServiceId, Mapping[str, str]]:
+        """Of services that were only observed: what their elements have becomes what is desired."""
+        actual: dict[ServiceId, dict[ElementId, configuration.Fragment]] = {}
+        for element_id, ids in _by_element(services).items():
+            try:
+                for service_id, fragment in self._elements.actual(element_id, ids).items():
+                    actual.setdefault(service_id, {})[element_id] = fragment
+            except TurnupError:
+                continue  # unknown: the comparison that follows says so
+        taken: dict[ServiceId, Mapping[str, str]] = {}
+        for service in services:
+            values = rules.taken_from(service, actual.get(service.id, {}))
+            if values:
+                with self._runtime.unit("provisioning", actor) as unit:
+                    self._provisioning.take_values(unit, service.id, values)
+                with self._runtime.unit("configuration", actor) as unit:
+                    self._realiser.adopt_intents(unit, service.id)
+                taken[service.id] = values
+        return taken
+
+    def _differing(self, services: Sequence[Service]) -> dict[ServiceId, str]:
+        """Why a service is not what it should be: on which element, in what; or that nobody knows."""
+        found: dict[ServiceId, str] = {}
+        for element_id, ids in _by_element(services).items():
+            element = self._network.element(element_id)
+            code = element.code if element is not None else str(element_id)
+            try:
+                differences = self._elements.differences(element_id, ids)
+            except TurnupError as error:
+                found |= dict.fromkeys(ids, f"{code}: {error}")
+                continue
+            found |= {
+                each.service_id: f"{code}: {each.text}" for each in differences if each.service_id in ids
+            }
+        return found
+
+
+def _by_element(services: Sequence[Service]) -> dict[ElementId, list[ServiceId]]:
+    found: dict[ElementId, list[ServiceId]] = {}
+    for service in services:
+        for element_id in rules.fragments_by_element(service):
+            found.setdefault(element_id, []).append(service.id)
+    return found
 
 
 @dataclass(slots=True)

@@ -1,9 +1,12 @@
 """From an agreed charge to billing's own terms: units become octets, periods months."""
 
+from datetime import date
+
 from turnup.bss.billing.model import AgreedCharge, ChargeKind
 from turnup.contracts.orders import Charge, PriceAgreed
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import derived_id
+from turnup.kernel.periods import BillCycle
 
 UNIT_OCTETS = {
     "kB": 10**3,
@@ -48,7 +51,18 @@ def _agreed(event: PriceAgreed, charge: Charge) -> AgreedCharge:
         unit=charge.unit,
         unit_octets=octets,
         included_octets=None if octets is None else charge.included_micro * octets // _MICRO,
+        cycles=charge.cycles,
     )
+
+
+def ends_on(start: date, cycles: int, cycle_day: int) -> date:
+    """The first day no longer owed of a charge that runs for `cycles` bill cycles from `start`. A part of a
+    cycle at the beginning is one of them. What is left follows from what was billed: nothing counts down."""
+    cycle = BillCycle(cycle_day)
+    end = start
+    for _ in range(cycles):
+        end = cycle.boundary_after(end)
+    return end
 
 
 def _unit_octets(charge: Charge) -> int:

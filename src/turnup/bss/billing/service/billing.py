@@ -17,6 +17,7 @@ from turnup.contracts import catalog, configuration, crm
 from turnup.contracts.billing import (
     BilledService,
     Commands,
+    InvoiceHead,
     InvoiceView,
     OutageCredited,
     Reads,
@@ -65,6 +66,10 @@ class Billing(Reads, Commands):
     def invoices(self, account_id: AccountId) -> Sequence[InvoiceView]:
         with self._snapshot() as connection:
             return [documents.posted_view(connection, r) for r in posted.invoices_of(connection, account_id)]
+
+    def posted_in(self, run_id: RunId, shard: int) -> Sequence[InvoiceHead]:
+        with self._snapshot() as connection:
+            return posted.posted_in(connection, run_id, shard)
 
     def invoice_heads(
         self, account_id: AccountId | None, *, offset: int, limit: int
@@ -160,13 +165,13 @@ class Billing(Reads, Commands):
                 service_id=ServiceId(service),
                 product_id=ProductId(product),
                 account_id=AccountId(account),
-                billing_active=status is not None and price > 0,
+                billing_active=status is not None and charged,
                 suspended=status == ServiceTime.SUSPENDED,
                 monthly_minor=divide(price, RATED_SCALE),
                 currency=currency,
                 billing_start=billing_start,
             )
-            for service, product, account, status, price, currency, billing_start in found
+            for service, product, account, status, price, currency, billing_start, charged in found
         ]
 
     def explain(self, number: str) -> str:

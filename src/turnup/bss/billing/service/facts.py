@@ -7,8 +7,8 @@ right now, reopens the account: its next bill charges or credits the difference.
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from turnup.bss.billing.model import FactKind, ServiceFact
-from turnup.bss.billing.rules.charges import agreement_rows
+from turnup.bss.billing.model import AgreedCharge, FactKind, ServiceFact
+from turnup.bss.billing.rules.charges import agreement_rows, ends_on
 from turnup.bss.billing.rules.service_time import billable_times, first_difference, starting_fact
 from turnup.bss.billing.rules.usage import days_of
 from turnup.bss.billing.service.opening import post_opening_balance
@@ -27,6 +27,7 @@ def open_account(unit: Unit, event: AccountOpened) -> None:
     today = business_date(unit.now, event.time_zone)
     cycle = BillCycle(event.bill_cycle_day)
     billed_through = cycle.boundary_on_or_before(min(event.billed_through or today, today))
+    first = cycle.boundary_after(billed_through)
     account = accounts.AccountRow(
         id=event.account_id,
         number=event.number,
@@ -40,7 +41,7 @@ def open_account(unit: Unit, event: AccountOpened) -> None:
         dunning_policy=event.dunning_policy,
         taken_over_through=event.billed_through,
         billed_through=billed_through,
-        next_bill_date=cycle.boundary_after(billed_through),
+        next_bill_date=max(event.next_bill_date or first, billed_through + timedelta(days=1)),
     )
     if accounts.insert_account(unit.connection, account) and event.opening_balance_minor:
         post_opening_balance(unit, account, event.opening_balance_minor, today)
@@ -64,9 +65,8 @@ def agree(unit: Unit, event: PriceAgreed) -> None:
     )
     if not fresh:
         return
-    accounts.insert_agreements(
-        unit.connection, service, event.revision, event.credit_policy, agreement_rows(event)
-    )
+    charges = [(charge, _end_of(charge, effective_at, account)) for charge in agreement_rows(event)]
+    accounts.insert_agreements(unit.connection, service, event.revision, event.credit_policy, charges)
     accounts.chain_revisions(unit.connection, event.product_id, account.zone)
     if effective_at is not None:
         accounts.reopen(
@@ -82,6 +82,16 @@ def agree(unit: Unit, event: PriceAgreed) -> None:
             record_usage(unit, service.id, early.key, early.started_at, early.ended_at, early.octets)
         else:
             record_outage(unit, UUID(early.key), service.id, early.started_at, early.ended_at)
+
+
+def _end_of(
+    charge: AgreedCharge, effective_at: datetime | None, account: accounts.AccountRow
+) -> datetime | None:
+    """When a charge for so many cycles ends. Such a charge needs to know when it begins."""
+    if charge.cycles is None or effective_at is None:
+        return None
+    start = business_date(effective_at, account.zone)
+    return start_of_day(ends_on(start, charge.cycles, account.cycle_day), account.zone)
 
 
 def record_service_fact(

@@ -209,16 +209,17 @@ def insert_agreements(
     service: ServiceRow,
     revision: int,
     credit_policy: str,
-    charges: Sequence[AgreedCharge],
+    charges: Sequence[tuple[AgreedCharge, datetime | None]],
 ) -> None:
+    """Each with the instant at which it ends by itself, if it does."""
     execute_many(
         connection,
         """INSERT INTO billing.agreement (id, account_id, product_id, service_id, revision, code, name, kind,
                amount_micro, currency, tax_category, months, in_advance, unit, unit_octets, included_octets,
-               credit_policy)
+               credit_policy, ends_at)
            VALUES (%(id)s, %(account)s, %(product)s, %(service)s, %(revision)s, %(code)s, %(name)s, %(kind)s,
                %(amount)s, %(currency)s, %(tax)s, %(months)s, %(advance)s, %(unit)s, %(octets)s, %(included)s,
-               %(credit)s)""",
+               %(credit)s, %(ends)s)""",
         [
             {
                 "id": each.id,
@@ -238,25 +239,27 @@ def insert_agreements(
                 "octets": each.unit_octets,
                 "included": each.included_octets,
                 "credit": credit_policy,
+                "ends": ends_at,
             }
-            for each in charges
+            for each, ends_at in charges
         ],
     )
 
 
 def chain_revisions(connection: Connection, product_id: ProductId, zone: str) -> None:
-    """Each revision runs until the next begins: writes the instants and local dates of all of them."""
+    """Each revision runs until the next begins, a charge for so many cycles no longer than those: writes the
+    instants and local dates of all of them."""
     execute(
         connection,
         """UPDATE billing.agreement g
-           SET from_at = r.from_at, to_at = r.to_at,
+           SET from_at = r.from_at, to_at = least(r.to_at, g.ends_at),
                from_date = (r.from_at AT TIME ZONE %(zone)s)::date,
-               to_date = (r.to_at AT TIME ZONE %(zone)s)::date
+               to_date = (least(r.to_at, g.ends_at) AT TIME ZONE %(zone)s)::date
            FROM (SELECT revision, effective_at AS from_at,
                         lead(effective_at) OVER (ORDER BY revision) AS to_at
                  FROM billing.price_revision WHERE product_id = %(product)s) r
            WHERE g.product_id = %(product)s AND g.revision = r.revision
-             AND (g.from_at, g.to_at) IS DISTINCT FROM (r.from_at, r.to_at)""",
+             AND (g.from_at, g.to_at) IS DISTINCT FROM (r.from_at, least(r.to_at, g.ends_at))""",
         {"product": product_id, "zone": zone},
     )
 
@@ -359,13 +362,14 @@ def insert_outage(
 
 def monthly_charges(
     connection: Connection, now: datetime
-) -> list[tuple[UUID, UUID, UUID, str | None, int, str, str]]:
+) -> list[tuple[UUID, UUID, UUID, str | None, int, str, str, bool]]:
     """(service, product, account, status now or None, rated price per month, currency, what its billing
-    waits for) of every service."""
+    waits for, whether anything is charged before discounts) of every service."""
     return rows(
         connection,
         """SELECT s.id, s.product_id, s.account_id, t.status,
-                  coalesce(sum(g.amount_micro / g.months), 0)::bigint, a.currency, s.billing_start
+                  coalesce(sum(g.amount_micro / g.months), 0)::bigint, a.currency, s.billing_start,
+                  coalesce(bool_or(g.amount_micro > 0), false)
            FROM billing.service s
            JOIN billing.account a ON a.id = s.account_id
            LEFT JOIN billing.billable_period t ON t.service_id = s.id

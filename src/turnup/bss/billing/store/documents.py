@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from turnup.bss.billing.model import Derivation
 from turnup.bss.billing.store.bulk import rows
+from turnup.contracts.billing import InvoiceHead
 from turnup.kernel.ids import AccountId, InvoiceId
 
 
@@ -32,6 +33,7 @@ class InvoiceRow:
 
 
 _FIELDS = tuple(InvoiceRow.__dataclass_fields__)
+_HEAD = tuple(InvoiceHead.__dataclass_fields__)
 _INVOICE = f"SELECT {', '.join('i.' + name for name in _FIELDS)} FROM billing.invoice i"
 
 
@@ -56,6 +58,17 @@ def invoice_by_number(connection: Connection, number: str) -> InvoiceRow | None:
 
 def invoices_of(connection: Connection, account_id: AccountId) -> list[InvoiceRow]:
     return _invoices(connection, "WHERE i.account_id = %(key)s ORDER BY i.invoice_date, i.id", account_id)
+
+
+def posted_in(connection: Connection, run_id: UUID, shard: int) -> list[InvoiceHead]:
+    """Of one shard of a run, by number."""
+    found = rows(
+        connection,
+        f"SELECT {', '.join(_HEAD)} FROM billing.invoice WHERE run_id = %(run)s AND shard = %(shard)s"
+        " ORDER BY number, id",
+        {"run": run_id, "shard": shard},
+    )
+    return [InvoiceHead(**dict(zip(_HEAD, row, strict=True))) for row in found]
 
 
 def page(

@@ -5,9 +5,11 @@ from turnup.oss.provisioning.rules.desired import (
     after_online,
     after_realised,
     awaits_equipment,
+    check_transition,
     fragments,
     fragments_by_element,
     live_session,
+    taken_from,
     unsuspended_state,
 )
 
@@ -16,8 +18,10 @@ __all__ = [
     "after_online",
     "after_realised",
     "awaits_equipment",
+    "check_transition",
     "fragments",
     "fragments_by_element",
     "live_session",
+    "taken_from",
     "unsuspended_state",
 ]

@@ -1,5 +1,6 @@
 """Verbs of provisioning, pure: what each element should hold for a service, and what follows from a proof."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from turnup.contracts.provisioning import (
     ServiceState,
     ServiceSuspended,
 )
-from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.kernel.errors import Conflict, InvalidInput, NotFound
 from turnup.kernel.ids import ElementId
 from turnup.oss.provisioning.model import Service
 
@@ -105,6 +106,37 @@ def _resolve(service: Service, rfs: RfsSpec, name: str, source: str) -> str | No
         field=f"service.{service.spec.code}.rfs.{rfs.name}.attributes.{name}",
         remedy="write char:NAME, res:KIND or const:VALUE",
     )
+
+
+def check_transition(service: Service, to: Management) -> None:
+    """observed -> adopted -> managed, one after the other; back from anywhere. Raises Conflict."""
+    if service.management is Management.OBSERVED and to is Management.MANAGED:
+        raise Conflict(
+            f"service {service.number} is only observed",
+            field="to",
+            remedy="adopt it first: its desired state is taken from the elements then",
+        )
+    if service.state is ServiceState.CEASED:
+        raise Conflict(f"service {service.number} has ceased", field="service", remedy="leave it")
+
+
+def taken_from(service: Service, actual: Mapping[ElementId, Fragment]) -> dict[str, str]:
+    """Characteristics as the elements have them, where that is something else than desired and all of them
+    agree. Resources and the login are not taken: they are the inventory's and AAA's to say."""
+    seen: dict[str, set[str]] = {}
+    for element_id, wanted in fragments_by_element(service).items():
+        fragment = actual.get(element_id)
+        rfs = next(r for r in service.spec.rfs if FRAGMENT_KINDS[r.element_role] == wanted.kind)
+        for name, source in rfs.attributes.items():
+            origin, _, key = source.partition(":")
+            value = None if fragment is None else fragment.attributes.get(name)
+            if origin == "char" and key != "login" and value is not None:
+                seen.setdefault(key, set()).add(value)
+    return {
+        key: next(iter(values))
+        for key, values in sorted(seen.items())
+        if len(values) == 1 and service.characteristics.get(key) not in values
+    }
 
 
 def awaits_equipment(service: Service) -> bool:

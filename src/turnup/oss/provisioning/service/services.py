@@ -66,6 +66,7 @@ class Provisioning:
             raise Conflict(
                 f"service {present.number} has ceased", field="service_id", remedy="order a new product"
             )
+        self._refuse_observed(present)
         wanted = replace(
             present,
             spec=request.spec,
@@ -97,12 +98,7 @@ class Provisioning:
             raise Conflict(
                 f"service {present.number} has ceased", field="service_id", remedy="order a new product"
             )
-        if present.management is Management.OBSERVED:
-            raise Conflict(
-                f"service {present.number} is only observed",
-                field="service_id",
-                remedy="take it over first: turnup adopt",
-            )
+        self._refuse_observed(present)
         if brake_rules.counts(present.state, present.admission, admission):
             self._require_admitted(unit, present, cause, _what(admission))
         wanted = replace(present, admission=admission, reason=cause.text, generation=present.generation + 1)
@@ -162,6 +158,44 @@ class Provisioning:
         )
         rules.fragments(service)
         store.add(unit.connection, service, unit.now)
+
+    @staticmethod
+    def _refuse_observed(present: Service) -> None:
+        if present.management is Management.OBSERVED:
+            raise Conflict(
+                f"service {present.number} is only observed",
+                field="service_id",
+                remedy=f"take it over first: turnup service manage adopted --service {present.number}",
+            )
+
+    def take_values(self, unit: Unit, service_id: ServiceId, values: Mapping[str, str]) -> Service:
+        """What an observed service has on its elements becomes its desired state: proved as it is read."""
+        present = self._locked(unit, service_id)
+        generation = present.generation + 1
+        wanted = replace(
+            present,
+            characteristics={**present.characteristics, **values},
+            generation=generation,
+            verified_generation=generation,
+        )
+        store.save(unit.connection, wanted)
+        before = {name: present.characteristics.get(name) for name in values}
+        unit.audit("provisioning.taken_from_elements", service_id, before=before, after=dict(values))
+        return wanted
+
+    def set_management(self, unit: Unit, service_id: ServiceId, management: Management, reason: str) -> None:
+        """Once it is as the transition demands; see `workflows.Takeover`."""
+        present = self._locked(unit, service_id)
+        if present.management is management:
+            return
+        rules.check_transition(present, management)
+        store.save(unit.connection, replace(present, management=management))
+        unit.audit(
+            "provisioning.management",
+            service_id,
+            before=present.management.value,
+            after={"management": management.value, "reason": reason},
+        )
 
     def repair(self, unit: Unit, service_id: ServiceId, key: str) -> None:
         """Apply the desired state again, durably; once per key."""

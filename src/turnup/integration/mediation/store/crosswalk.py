@@ -39,6 +39,38 @@ def external_ids(connection: Connection, kind: str, internal: UUID) -> list[tupl
     return [(row.system, row.external_id) for row in rows]
 
 
+def add_taken_over(
+    connection: Connection,
+    system: str,
+    external_id: str,
+    service_id: UUID,
+    monthly_net_minor: int | None,
+    now: datetime,
+) -> None:
+    connection.execute(
+        insert(tables.taken_over)
+        .values(
+            service_id=service_id,
+            system=system,
+            external_id=external_id,
+            monthly_net_minor=monthly_net_minor,
+            at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def taken_over(connection: Connection, system: str) -> list[tuple[str, UUID, int | None]]:
+    """(external id, service, monthly net) of all that came from this system."""
+    table = tables.taken_over
+    rows = connection.execute(
+        select(table.c.external_id, table.c.service_id, table.c.monthly_net_minor)
+        .where(table.c.system == system)
+        .order_by(table.c.external_id)
+    )
+    return [(row.external_id, row.service_id, row.monthly_net_minor) for row in rows]
+
+
 def applied_hashes(connection: Connection, system: str, kind: str) -> dict[str, str]:
     rows = connection.execute(
         select(tables.applied.c.external_id, tables.applied.c.row_hash).where(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from turnup.contracts.mediation import Quarantined
 from turnup.contracts.unit import Unit
-from turnup.integration.mediation import store
+from turnup.integration.mediation.store import crosswalk as store
 from turnup.kernel.errors import Conflict
 from turnup.runtime.component import Runtime
 
@@ -28,6 +28,16 @@ class Mediation:
 
     def note_applied(self, unit: Unit, system: str, kind: str, hashes: Sequence[tuple[str, str]]) -> None:
         store.add_applied(unit.connection, system, kind, hashes, unit.now)
+
+    def note_taken_over(
+        self, unit: Unit, system: str, external_id: str, service_id: UUID, monthly_net_minor: int | None
+    ) -> None:
+        store.add_taken_over(unit.connection, system, external_id, service_id, monthly_net_minor, unit.now)
+
+    def taken_over(self, system: str) -> Sequence[tuple[str, UUID, int | None]]:
+        """(external id, service, what the former system charged per month, net) of its running services."""
+        with self._runtime.snapshot("mediation") as connection:
+            return store.taken_over(connection, system)
 
     def keep_quarantine(self, unit: Unit, source: str, records: Sequence[Quarantined]) -> None:
         store.replace_quarantine(unit.connection, source, records, unit.now)

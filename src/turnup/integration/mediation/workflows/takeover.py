@@ -22,9 +22,9 @@ from turnup.contracts.inventory import ReserveRequest, ResourceNeed
 from turnup.contracts.mediation import ImportReport, Quarantined
 from turnup.contracts.orders import AdoptedProduct, ProductStatus
 from turnup.contracts.provisioning import Admission, Management, ServiceRequest
-from turnup.integration.mediation import rules
 from turnup.integration.mediation.model import RunningCustomer
-from turnup.integration.mediation.service import Mediation
+from turnup.integration.mediation.rules import takeover as rules
+from turnup.integration.mediation.service.mediation import Mediation
 from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
 from turnup.runtime.component import Runtime
@@ -291,6 +291,8 @@ class Importer:
                 external_id=f"{system}:{record.external_id}",
                 opening_balance_minor=record.balance_minor,
                 billed_through=record.billed_through,
+                next_bill_date=record.next_bill_date,
+                payment_methods=record.payment_methods,
             ),
         )
         row.customer_id, row.account_id = opened.customer_id, opened.account_id
@@ -346,7 +348,7 @@ class Importer:
                 spec=self._offering(record).service,
                 characteristics={**fixed, **record.characteristics},
                 admission=Admission.WALLED if record.status == "suspended" else Admission.FULL,
-                management=Management.ADOPTED,
+                management=Management(record.management),
                 login=record.login,
                 secret=record.secret,
             ),
@@ -371,6 +373,7 @@ class Importer:
                 product_id=row.product_id(system),
                 started_at=record.started_at,
                 status=ProductStatus.SUSPENDED if record.status == "suspended" else ProductStatus.ACTIVE,
+                promotion=record.promotion,
             ),
         )
 
@@ -379,6 +382,10 @@ class Importer:
         external_id = row.record.external_id
         self._mediation.link(unit, system, "customer", external_id, row.customer_id)
         self._mediation.link(unit, system, "service", external_id, row.service_id(system))
+        self._mediation.link(unit, system, "product", external_id, row.product_id(system))
+        self._mediation.note_taken_over(
+            unit, system, external_id, row.service_id(system), row.record.monthly_net_minor
+        )
         self._mediation.note_applied(unit, system, _KIND, [(external_id, row.digest)])
 
     def _offering(self, record: RunningCustomer) -> catalog.OfferingView:

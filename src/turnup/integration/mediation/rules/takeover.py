@@ -9,6 +9,8 @@ from ipaddress import ip_address, ip_network
 from typing import TypeVar
 from uuid import UUID
 
+from turnup.contracts.crm import NewPaymentMethod
+from turnup.contracts.orders import RunningPromotion
 from turnup.integration.mediation.model import RunningCustomer
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.money import decimals
@@ -36,6 +38,18 @@ OPTIONAL_COLUMNS = (
     "balance",
     "billed_through",
     "bill_cycle_day",
+    "next_bill_date",
+    "management",
+    "promotion",
+    "promotion_amount",
+    "promotion_cycles_left",
+    "mandate_reference",
+    "mandate_iban",
+    "mandate_signed_on",
+    "payment_token",
+    "payment_token_provider",
+    "payment_token_reference",
+    "monthly_amount",
 )
 CHARACTERISTIC_PREFIX = "char."
 
@@ -85,11 +99,19 @@ def running_customer(row: Mapping[str, str], currency: str, language: str = "en"
     day = optional("bill_cycle_day", int, "a day of the month") or 1
     if not 1 <= day <= 31:
         raise InvalidInput(f"{day} is no day of the month", field="bill_cycle_day", remedy="write 1 to 31")
-    balance = optional("balance", Decimal, "an amount") or Decimal(0)
-    scaled = balance.scaleb(decimals(currency))
-    if scaled != scaled.to_integral_value():
+    management = text("management", "adopted")
+    if management not in ("observed", "adopted"):
         raise InvalidInput(
-            f"{balance} has more decimals than {currency}", field="balance", remedy="round it first"
+            f"unknown management {management!r}", field="management", remedy="write observed or adopted"
+        )
+    monthly = optional("monthly_amount", Decimal, "an amount")
+    billed_through = optional("billed_through", date.fromisoformat, "a date")
+    next_bill_date = optional("next_bill_date", date.fromisoformat, "a date")
+    if next_bill_date is not None and billed_through is not None and next_bill_date < billed_through:
+        raise InvalidInput(
+            "the next bill lies before what is billed already",
+            field="next_bill_date",
+            remedy="billed_through or a later date",
         )
     return RunningCustomer(
         external_id=text("external_id"),
@@ -121,10 +143,82 @@ def running_customer(row: Mapping[str, str], currency: str, language: str = "en"
         element_key=optional("element_key", lambda value: str(UUID(value)), "a UUID"),
         status=status,
         started_at=_read(text("started_at"), "started_at", _instant, "a date or an instant"),
-        balance_minor=int(scaled),
-        billed_through=optional("billed_through", date.fromisoformat, "a date"),
+        balance_minor=minor(optional("balance", Decimal, "an amount") or Decimal(0), "balance", currency),
+        billed_through=billed_through,
         bill_cycle_day=day,
+        next_bill_date=next_bill_date,
+        management=management,
+        promotion=_promotion(row, currency),
+        payment_methods=_payment_methods(row),
+        monthly_net_minor=None if monthly is None else minor(monthly, "monthly_amount", currency),
     )
+
+
+def minor(amount: Decimal, column: str, currency: str) -> int:
+    """In minor units. Raises InvalidInput where the currency has fewer decimals, or it is no number."""
+    scaled = amount.scaleb(decimals(currency)) if amount.is_finite() else amount
+    if not amount.is_finite() or scaled != scaled.to_integral_value():
+        raise InvalidInput(
+            f"{amount} has more decimals than {currency}", field=column, remedy="round it first"
+        )
+    return int(scaled)
+
+
+def _promotion(row: Mapping[str, str], currency: str) -> RunningPromotion | None:
+    """Its three columns are filled together, or none is."""
+    columns = ("promotion", "promotion_amount", "promotion_cycles_left")
+    given = [(row.get(column) or "").strip() for column in columns]
+    if not any(given):
+        return None
+    for column, value in zip(columns, given, strict=True):
+        if not value:
+            raise InvalidInput(
+                f"{column} is empty", field=column, remedy=f"fill in {', '.join(columns)}, or none"
+            )
+    amount = minor(_read(given[1], columns[1], Decimal, "an amount"), columns[1], currency)
+    cycles = _read(given[2], columns[2], int, "a number of bill cycles")
+    if amount <= 0:
+        raise InvalidInput("is no discount", field=columns[1], remedy="an amount above 0, net, per month")
+    if not 1 <= cycles <= 120:
+        raise InvalidInput(f"{cycles} cycles", field=columns[2], remedy="1 to 120, or leave it out")
+    return RunningPromotion(name=given[0], amount_minor=amount, cycles_left=cycles)
+
+
+def _payment_methods(row: Mapping[str, str]) -> tuple[NewPaymentMethod, ...]:
+    """A mandate needs its reference, IBAN and day; a token its provider. The secrets are never repeated."""
+
+    def given(column: str, *, because: str) -> str:
+        value = (row.get(column) or "").strip()
+        if not value:
+            raise InvalidInput(f"{column} is empty", field=column, remedy=f"{because} needs it")
+        return value
+
+    found = []
+    if any((row.get(name) or "").strip() for name in ("mandate_reference", "mandate_iban")):
+        found.append(
+            NewPaymentMethod(
+                kind="direct_debit",
+                reference=given("mandate_reference", because="a mandate"),
+                secret=given("mandate_iban", because="a mandate"),
+                signed_on=_read(
+                    given("mandate_signed_on", because="a mandate"),
+                    "mandate_signed_on",
+                    date.fromisoformat,
+                    "a date",
+                ),
+            )
+        )
+    if (row.get("payment_token") or "").strip():
+        provider = given("payment_token_provider", because="a token")
+        found.append(
+            NewPaymentMethod(
+                kind="token",
+                reference=(row.get("payment_token_reference") or "").strip() or provider,
+                secret=given("payment_token", because="a token"),
+                provider=provider,
+            )
+        )
+    return tuple(found)
 
 
 def _read(value: str, column: str, read: Callable[[str], T], what: str) -> T:

@@ -1,0 +1,1 @@
+"""Verbs of mediation, pure: running customers of an import; connectors, their files and rows."""

@@ -1,0 +1,1 @@
+"""Use cases of mediation: the crosswalk and imports; connectors and their files."""

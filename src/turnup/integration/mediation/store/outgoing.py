@@ -1,0 +1,90 @@
+"""What goes out: facts in the order of the event log, files numbered without gaps, their bytes kept."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from turnup.contracts.mediation import MadeFile
+from turnup.integration.mediation import tables
+from turnup.integration.mediation.model import Fact, Mode, RecordKind
+
+_fact, _made, _state = tables.fact, tables.made_file, tables.connector_state
+
+
+def add_fact(
+    connection: Connection, kind: RecordKind, key: str, facts: Mapping[str, str], at: datetime
+) -> None:
+    """Once per key."""
+    connection.execute(
+        insert(_fact)
+        .values(kind=kind.value, key=key, facts=dict(facts), at=at)
+        .on_conflict_do_nothing(index_elements=[_fact.c.kind, _fact.c.key])
+    )
+
+
+def cursor(connection: Connection, connector: str, *, lock: bool = False) -> tuple[int, int]:
+    """(position of the last fact that went into a file, number of the last file)."""
+    statement = select(_state.c.fact_position, _state.c.file_number).where(_state.c.name == connector)
+    row = connection.execute(statement.with_for_update() if lock else statement).one()
+    return row.fact_position, row.file_number
+
+
+def facts_after(connection: Connection, kind: RecordKind, position: int, limit: int) -> list[Fact]:
+    rows = connection.execute(
+        select(_fact)
+        .where(_fact.c.kind == kind.value, _fact.c.position > position)
+        .order_by(_fact.c.position)
+        .limit(limit)
+    )
+    return [Fact(position=row.position, kind=kind, facts=row.facts, at=row.at) for row in rows]
+
+
+def add_made(connection: Connection, values: Mapping[str, Any]) -> None:
+    """A file and the cursor that says what is in it, together."""
+    connection.execute(insert(_made).values(dict(values)))
+    connection.execute(
+        update(_state)
+        .where(_state.c.name == values["connector"])
+        .values(fact_position=values["last_position"], file_number=values["number"])
+    )
+
+
+def made(connection: Connection, connector: str | None, limit: int) -> list[MadeFile]:
+    """The latest first."""
+    statement = select(*_SHOWN).order_by(_made.c.made_at.desc(), _made.c.number.desc()).limit(limit)
+    if connector is not None:
+        statement = statement.where(_made.c.connector == connector)
+    return [MadeFile(**row._mapping) for row in connection.execute(statement)]
+
+
+def unsent(connection: Connection, connector: str) -> list[int]:
+    """Numbers of the files that wait to be put there, in their order."""
+    return list(
+        connection.scalars(
+            select(_made.c.number)
+            .where(_made.c.connector == connector, _made.c.sent_at.is_(None), _made.c.mode == Mode.LIVE.value)
+            .order_by(_made.c.number)
+        )
+    )
+
+
+def content(connection: Connection, connector: str, number: int) -> tuple[MadeFile, bytes] | None:
+    row = connection.execute(
+        select(*_SHOWN, _made.c.content).where(_made.c.connector == connector, _made.c.number == number)
+    ).first()
+    if row is None:
+        return None
+    values = dict(row._mapping)
+    return MadeFile(**{name: values[name] for name in values if name != "content"}), bytes(values["content"])
+
+
+def set_sent(connection: Connection, connector: str, number: int, at: datetime | None) -> None:
+    connection.execute(
+        update(_made).where(_made.c.connector == connector, _made.c.number == number).values(sent_at=at)
+    )
+
+
+_SHOWN: Sequence[Any] = [_made.c[name] for name in MadeFile.__dataclass_fields__]

@@ -1,0 +1,1 @@
+"""What mediation does over several components, and with other systems: imports, connectors."""
