@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from turnup.app.audit import audit_component
 from turnup.app.engine import Engine
 from turnup.app.mail import mail_gateway
 from turnup.app.sessions import SessionsByDriver
@@ -228,6 +229,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         billing,
         mediation,
         reconciliation,
+        audit_component(runtime, box),
     ]
     durable = Durable(
         database,

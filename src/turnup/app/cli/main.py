@@ -5,6 +5,7 @@ import sys
 import typer
 
 from turnup.app.cli import (
+    audit,
     bill,
     config,
     data,
@@ -37,6 +38,7 @@ secrets.register(app)
 safety.register(app)
 restoration.register(app)
 staff.register(app)
+audit.register(app)
 
 
 def main() -> None:
