@@ -1,6 +1,7 @@
 """Use cases of crm: open customers, keep parties, tell customers things. Implements contracts.crm."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from uuid import UUID
 
 from turnup.bss.crm import store
@@ -117,12 +118,14 @@ class CrmService:
         """Add a legal entity, or give it another name."""
         identity = LegalEntityId(derived_id("legal_entity", code))
         store.ensure_entity(unit.connection, "legal_entity", identity, code, name)
+        unit.audit("crm.legal_entity", identity, after={"code": code, "name": name})
         return identity
 
     def ensure_brand(self, unit: Unit, code: str, name: str) -> BrandId:
         """Add a brand, or give it another name."""
         identity = BrandId(derived_id("brand", code))
         store.ensure_entity(unit.connection, "brand", identity, code, name)
+        unit.audit("crm.brand", identity, after={"code": code, "name": name})
         return identity
 
     def create_party(self, unit: Unit, details: PartyDetails, key: str | None = None) -> PartyId:
@@ -134,6 +137,7 @@ class CrmService:
             if store.party(unit.connection, party_id) is not None:
                 return party_id
         store.add_party(unit.connection, party_id, details, unit.now)
+        unit.audit("crm.create_party", party_id)
         if details.address is not None:
             self.add_address(unit, party_id, details.address)
         return party_id
@@ -148,7 +152,8 @@ class CrmService:
         store.update_party(unit.connection, party_id, details)
         if details.address is not None and details.address != known[0].address:
             self.add_address(unit, party_id, details.address)
-        unit.audit("crm.update_party", party_id)  # who and when; what is personal stays out of the audit
+        changed = [field.name for field in fields(details) if _differs(known[0], details, field.name)]
+        unit.audit("crm.update_party", party_id, after={"changed": changed})  # which, never what it was or is
 
     def add_address(self, unit: Unit, party_id: PartyId, new: NewAddress) -> AddressId:
         check_address(new)
@@ -316,3 +321,7 @@ class CrmService:
                 remedy="choose another, or leave it out to get the next free one",
             )
         return wanted
+
+
+def _differs(before: PartyDetails, after: PartyDetails, name: str) -> bool:
+    return bool(getattr(before, name) != getattr(after, name))

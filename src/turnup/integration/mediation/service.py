@@ -17,7 +17,8 @@ class Mediation:
         self._runtime = runtime
 
     def link(self, unit: Unit, system: str, kind: str, external_id: str, internal_id: UUID) -> None:
-        store.add_link(unit.connection, system, kind, external_id, internal_id)
+        if store.add_link(unit.connection, system, kind, external_id, internal_id):
+            unit.audit("mediation.linked", internal_id, after={"system": system, "kind": kind})
         known = store.internal_id(unit.connection, system, kind, external_id)
         if known != internal_id:
             raise Conflict(

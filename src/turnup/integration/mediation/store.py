@@ -22,12 +22,14 @@ def internal_id(connection: Connection, system: str, kind: str, external_id: str
     return found
 
 
-def add_link(connection: Connection, system: str, kind: str, external_id: str, internal: UUID) -> None:
-    connection.execute(
+def add_link(connection: Connection, system: str, kind: str, external_id: str, internal: UUID) -> bool:
+    """False when this external id is linked already."""
+    statement = (
         insert(tables.crosswalk)
         .values(system=system, kind=kind, external_id=external_id, internal_id=internal)
         .on_conflict_do_nothing()
     )
+    return bool(connection.execute(statement).rowcount)
 
 
 def external_ids(connection: Connection, kind: str, internal: UUID) -> list[tuple[str, str]]:
