@@ -7,6 +7,9 @@ from functools import partial
 from turnup.app.audit import audit_component
 from turnup.app.engine import Engine
 from turnup.app.mail import mail_gateway
+from turnup.app.privacy import component as privacy_component
+from turnup.app.privacy.erasing import Rights
+from turnup.app.privacy.purging import Purges
 from turnup.app.sessions import SessionsByDriver
 from turnup.bss.billing import component as billing_component
 from turnup.bss.billing.service.billing import Billing
@@ -81,6 +84,8 @@ class House:
     mediation: Mediation
     importer: Importer
     reconciler: Reconciler
+    rights: Rights
+    purges: Purges
 
     def consumers(self) -> list[Consumer]:
         """Who gets which events, in a fixed order."""
@@ -231,6 +236,16 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         reconciliation,
         audit_component(runtime, box),
     ]
+    privacy = privacy_component.build(
+        runtime,
+        settings,
+        schemas(),
+        box,
+        crm=customers,
+        provisioning=provisioning,
+        billing=billing.service,
+    )
+    components.append(privacy.component)
     durable = Durable(
         database,
         clock,
@@ -265,4 +280,6 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         mediation=mediation.service,
         importer=importer,
         reconciler=reconciler,
+        rights=privacy.rights,
+        purges=privacy.purges,
     )

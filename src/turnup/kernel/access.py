@@ -23,6 +23,7 @@ AREAS = (
     "freezes",
     "operations",
     "orders",
+    "privacy",
     "products",
     "reconciliation",
     "resources",

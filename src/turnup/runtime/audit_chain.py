@@ -136,6 +136,12 @@ def unsealed_entries(connection: Connection, *, before: datetime | None = None) 
     return connection.scalar(query) or 0
 
 
+def entries_before(connection: Connection, before: datetime) -> int:
+    """Sealed entries in links that were sealed before then."""
+    old = select(audit_link.c.n).where(audit_link.c.sealed_at < before)
+    return connection.scalar(select(func.count()).select_from(audit).where(audit.c.link.in_(old))) or 0
+
+
 def take_away(connection: Connection, box: SecretBox, before: datetime, now: datetime) -> int:
     """Delete up to a batch of the oldest links, all of whose entries were made before that instant, and those
     entries; the checkpoint lets the chain go on. Returns the entries deleted. Needs its own transaction.

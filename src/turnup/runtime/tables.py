@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Identity,
@@ -255,6 +256,45 @@ restored = Table(
     Column("decisions", JSONB),
 )
 """Every time the books went back. While the last row is not released, nothing runs and nothing is written."""
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("erasure_id", UUID(as_uuid=True), primary_key=True),
+    Column("party_id", UUID(as_uuid=True), nullable=False, unique=True),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("tried_at", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False, comment="asked | blocked | done"),
+    Column("in_the_way", JSONB, nullable=False),
+    Column("documents_until", Date),
+    Column("changed", JSONB, nullable=False),
+    Column("kept", JSONB, nullable=False),
+    Column("done_at", DateTime(timezone=True)),
+    Column("again", Boolean, nullable=False, server_default=text("false")),
+)
+"""The erasure register: ids only. `again`: applied once more because the books went back in time."""
+
+purge = Table(
+    "purge",
+    metadata,
+    Column("purge_id", Text, primary_key=True),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("actor", Text, nullable=False),
+)
+
+purged = Table(
+    "purged",
+    metadata,
+    Column("purge_id", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("before", DateTime(timezone=True), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    PrimaryKeyConstraint("purge_id", "what"),
+)
+"""What a purge took away: counted in the transactions that deleted it."""
 
 _GUARD_AUDIT = """
 create or replace function runtime.guard_audit() returns trigger language plpgsql as $$

@@ -13,6 +13,7 @@ from turnup.app.cli import (
     lab,
     order,
     output,
+    privacy,
     restoration,
     safety,
     secrets,
@@ -39,6 +40,7 @@ safety.register(app)
 restoration.register(app)
 staff.register(app)
 audit.register(app)
+privacy.register(app)
 
 
 def main() -> None:

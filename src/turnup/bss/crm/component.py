@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 
+from turnup.bss.crm.privacy import PRIVACY
 from turnup.bss.crm import tables
 from turnup.bss.crm.handlers import handlers
 from turnup.bss.crm.routes import build_router
@@ -12,7 +13,7 @@ from turnup.contracts import provisioning
 from turnup.contracts.crm import MessageGateway
 from turnup.runtime.component import Component, Runtime, Schema
 
-SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL)
+SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL, privacy=PRIVACY)
 
 
 def new_service(runtime: Runtime) -> CrmService:

@@ -70,7 +70,7 @@ def add_applied(
 
 
 def replace_quarantine(
-    connection: Connection, source: str, records: Sequence[Quarantined], now: datetime
+    connection: Connection, source: str, system: str, records: Sequence[Quarantined], now: datetime
 ) -> None:
     """What a source has in quarantine is what its last run left there."""
     connection.execute(delete(tables.quarantine).where(tables.quarantine.c.source == source))
@@ -85,6 +85,8 @@ def replace_quarantine(
                     "reason": record.reason,
                     "remedy": record.remedy,
                     "since": now,
+                    "system": system,
+                    "external_id": record.external_id,
                 }
                 for record in records
             ],
@@ -97,7 +99,13 @@ def quarantined(connection: Connection) -> list[Quarantined]:
     )
     return [
         Quarantined(
-            source=row.source, row=row.row, field=row.field, reason=row.reason, remedy=row.remedy, raw=""
+            source=row.source,
+            row=row.row,
+            field=row.field,
+            reason=row.reason,
+            remedy=row.remedy,
+            raw="",
+            external_id=row.external_id,
         )
         for row in rows
     ]

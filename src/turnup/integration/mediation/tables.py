@@ -1,4 +1,4 @@
-"""Tables of mediation: the crosswalk, what was applied, what waits in quarantine. No personal data."""
+"""Tables of mediation: the crosswalk, what was applied, what waits in quarantine (its reason quotes the row)."""
 
 from sqlalchemy import Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
@@ -37,5 +37,7 @@ quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("remedy", Text),
     Column("since", DateTime(timezone=True), nullable=False),
+    Column("system", Text),
+    Column("external_id", Text),
     PrimaryKeyConstraint("source", "row"),
 )

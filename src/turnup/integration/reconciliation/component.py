@@ -1,5 +1,6 @@
 """Wires reconciliation into the house."""
 
+from turnup.integration.reconciliation.privacy import PRIVACY
 from turnup.contracts import billing, configuration, inventory, orders, provisioning
 from turnup.integration.reconciliation import tables
 from turnup.integration.reconciliation.routes import routers
@@ -7,7 +8,7 @@ from turnup.integration.reconciliation.service import Reconciliation
 from turnup.integration.reconciliation.workflows import Reconciler
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="reconciliation", metadata=tables.metadata)
+SCHEMA = Schema(name="reconciliation", metadata=tables.metadata, privacy=PRIVACY)
 
 
 def build(

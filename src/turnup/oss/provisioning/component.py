@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
+from turnup.oss.provisioning.privacy import PRIVACY
 from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
@@ -14,7 +15,7 @@ from turnup.oss.provisioning.service import Provisioning, Seal
 from turnup.oss.provisioning.workflows import NetworkRealiser, resume_lifted, workflows
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="provisioning", metadata=tables.metadata)
+SCHEMA = Schema(name="provisioning", metadata=tables.metadata, privacy=PRIVACY)
 
 
 POLICY_CHECKS: Mapping[str, Callable[[Mapping[str, object], str], object]] = {"brake": brake_policy}

@@ -48,6 +48,50 @@ CREATE TABLE runtime.audit_checkpoint (
 
 -- next
 
+CREATE TABLE runtime.erasure (
+	erasure_id UUID NOT NULL, 
+	party_id UUID NOT NULL, 
+	asked_by TEXT NOT NULL, 
+	asked_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	tried_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	state TEXT NOT NULL, 
+	in_the_way JSONB NOT NULL, 
+	documents_until DATE, 
+	changed JSONB NOT NULL, 
+	kept JSONB NOT NULL, 
+	done_at TIMESTAMP WITH TIME ZONE, 
+	again BOOLEAN DEFAULT false NOT NULL, 
+	PRIMARY KEY (erasure_id), 
+	UNIQUE (party_id)
+)
+
+-- next
+
+COMMENT ON COLUMN runtime.erasure.state IS 'asked | blocked | done'
+
+-- next
+
+CREATE TABLE runtime.purge (
+	purge_id TEXT NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	finished_at TIMESTAMP WITH TIME ZONE, 
+	actor TEXT NOT NULL, 
+	PRIMARY KEY (purge_id)
+)
+
+-- next
+
+CREATE TABLE runtime.purged (
+	purge_id TEXT NOT NULL, 
+	what TEXT NOT NULL, 
+	before TIMESTAMP WITH TIME ZONE NOT NULL, 
+	rows BIGINT NOT NULL, 
+	PRIMARY KEY (purge_id, what)
+)
+
+-- next
+
 create or replace function runtime.guard_audit() returns trigger language plpgsql as $$
 declare
   was jsonb; becomes jsonb; place bigint;
@@ -95,3 +139,33 @@ create or replace trigger audit_link_keep before truncate on runtime.audit_link 
 -- next
 
 create or replace trigger audit_checkpoint_keep before truncate on runtime.audit_checkpoint for each statement execute function runtime.guard_audit()
+
+-- next
+
+ALTER TABLE crm.party ADD COLUMN erased_at TIMESTAMP WITH TIME ZONE
+
+-- next
+
+CREATE TABLE crm.document_recipient (
+	customer_id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	street TEXT NOT NULL, 
+	postcode TEXT NOT NULL, 
+	city TEXT NOT NULL, 
+	country TEXT NOT NULL, 
+	keep_until DATE NOT NULL, 
+	PRIMARY KEY (customer_id), 
+	FOREIGN KEY(customer_id) REFERENCES crm.customer (customer_id)
+)
+
+-- next
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON crm.document_recipient TO turnup_crm
+
+-- next
+
+ALTER TABLE mediation.quarantine ADD COLUMN system TEXT
+
+-- next
+
+ALTER TABLE mediation.quarantine ADD COLUMN external_id TEXT

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from turnup.contracts import inventory
 from turnup.contracts.provisioning import (
@@ -354,6 +355,11 @@ class Provisioning:
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
+
+    def services_of(self, accounts: Sequence[UUID]) -> Sequence[ServiceId]:
+        """Every service these accounts have or had, whatever its state."""
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.ids_of_accounts(connection, accounts)
 
     def brake(self) -> BrakeView:
         return self._brake.view()
