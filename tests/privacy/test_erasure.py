@@ -102,7 +102,8 @@ def test_what_is_in_the_way_is_said_and_changes_nothing(planted: Planted) -> Non
             "dunning",
         ),
         ("UPDATE orders.product_order SET state = 'held' WHERE account_id = :a", "orders are open"),
-        ("UPDATE billing.agreement SET to_date = NULL, to_at = NULL WHERE account_id = :a;"
+        ("UPDATE billing.agreement SET to_date = NULL, to_at = NULL, from_date = NULL, from_at = NULL"
+         " WHERE account_id = :a;"
          "INSERT INTO billing.billable_period SELECT id, 9, account_id, 'active', '2025-11-01', NULL,"
          " '2025-11-01', NULL, 'test' FROM billing.service WHERE account_id = :a;"
          "UPDATE billing.account SET billed_through = '2025-12-01', next_bill_date = '2026-01-01',"

@@ -67,9 +67,9 @@ def purge_table(
             connection.exec_driver_sql("RESET ROLE")
             if rows:
                 count(connection, purge_id, what, before, rows)
-        faultpoint.reach("purge.batch")
         if not rows:
             return done
+        faultpoint.reach("purge.batch")
         done += rows
 
 
