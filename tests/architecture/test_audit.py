@@ -15,8 +15,8 @@ import turnup
 HOUSE = Path(turnup.__file__).parent
 
 NOT_AUDITED = {
-    "configuration.intend": "what a service should be is audited by provisioning, which alone decides it; this "
-    "is its share on one element, kept with its generation, and what was written is kept as a backup",
+    "configuration.intend": "what a service should be is audited by provisioning, which alone decides it; "
+    "this is its share on one element, kept with its generation, and what was written is kept as a backup",
     "configuration.withdraw": "the same",
     "crm.notify": "the message is its own record: to whom, when, on which occasion",
 }

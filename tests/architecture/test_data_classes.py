@@ -32,11 +32,11 @@ def database_template(make_template: Callable[..., str]) -> str:
 def test_every_column_has_exactly_one_class() -> None:
     for schema, table, column in columns():
         given = [
-            kind
-            for kind, names in EVERYWHERE[schema][1].get(table, {}).items()
-            if column in names.split()
+            kind for kind, names in EVERYWHERE[schema][1].get(table, {}).items() if column in names.split()
         ]
-        assert len(given) == 1, f"{schema}.{table}.{column} has the classes {given}: see {schema}'s privacy.py"
+        assert len(given) == 1, (
+            f"{schema}.{table}.{column} has the classes {given}: see {schema}'s privacy.py"
+        )
 
 
 def test_nothing_is_classed_that_is_not_there() -> None:
@@ -58,7 +58,9 @@ def test_what_is_personal_leads_to_a_person_or_says_why_not(schema) -> None:
     linked = {holding.table.name for holding in privacy.holdings}
     for table, kinds in privacy.classes.items():
         if PERSONAL & set(kinds) and table not in privacy.unlinked:
-            assert table in linked, f"{schema.name}.{table} holds personal data that no export or erasure finds"
+            assert table in linked, (
+                f"{schema.name}.{table} holds personal data that no export or erasure finds"
+            )
     assert not set(privacy.unlinked) & linked
     assert all(holding.why for holding in privacy.holdings if holding.erase is None)
 

@@ -96,7 +96,9 @@ def test_missing_inserted_and_backdated_entries_are_named() -> None:
     assert breaches([one, two, three]) == [(Breach.ENTRY_MISSING, 2, 2), (Breach.ENTRY_INSERTED, 3, 7)]
     early = replace(entry(20_000), at=NOON - timedelta(days=1))
     last = sealed(Anchor(three[0].n, three[0].hash), NOON + timedelta(hours=6), [early], "aa", KEY)
-    assert (Breach.ENTRY_BACKDATED, 4, early.id) in breaches([*chain([1], [2, 3], [10_000]), (last, {early.id: early})])
+    assert (Breach.ENTRY_BACKDATED, 4, early.id) in breaches(
+        [*chain([1], [2, 3], [10_000]), (last, {early.id: early})]
+    )
 
 
 def test_a_missing_link_is_named() -> None:
@@ -150,7 +152,8 @@ def test_anchors_are_read_as_they_are_printed() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda e: st.lists(e) | st.dictionaries(st.text(), e)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda e: st.lists(e) | st.dictionaries(st.text(), e),
 )
 
 

@@ -15,11 +15,11 @@ from builders.direct_run import DirectRun
 from builders.house import deliver_events
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
+from turnup.app.mail import mail_gateway
 from turnup.app.migrations.runner import upgrade
 from turnup.app.privacy.erasing import run_erasure
 from turnup.app.server import api_of
 from turnup.bss.crm.workflows import deliver
-from turnup.app.mail import mail_gateway
 from turnup.contracts.privacy import Person
 from turnup.kernel.ids import AccountId, CustomerId, ServiceId
 from turnup.runtime.auth import issue_token
@@ -53,7 +53,9 @@ def house(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
 def api(house: House) -> TestClient:
     with house.database.engine.begin() as connection:
         token = issue_token(connection, "crm-import", ["*"], now=house.runtime.clock.now())
-    return TestClient(api_of(house), headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False)
+    return TestClient(
+        api_of(house), headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False
+    )
 
 
 @dataclass
@@ -88,7 +90,10 @@ class Planted:
             s=self.service,
         )
         self.sql("UPDATE monitoring.session SET ended_at = now() WHERE service_id = :s", s=self.service)
-        self.sql("UPDATE billing.agreement SET to_date = from_date, to_at = from_at WHERE account_id = :a", a=self.account)
+        self.sql(
+            "UPDATE billing.agreement SET to_date = from_date, to_at = from_at WHERE account_id = :a",
+            a=self.account,
+        )
         self.sql("UPDATE orders.product SET status = 'terminated' WHERE account_id = :a", a=self.account)
 
     def erase(self) -> UUID:
@@ -181,7 +186,9 @@ def _orders(planted: Planted) -> None:
     (order,) = house.orders.orders()
     with house.runtime.unit("orders", "cli:anna") as unit:
         house.orders.cancel(unit, order.id, "moves to her sister")
-    planted.sql("UPDATE orders.product_order SET reason = :r WHERE order_id = :o", r=f"{MARK} moves", o=order.id)
+    planted.sql(
+        "UPDATE orders.product_order SET reason = :r WHERE order_id = :o", r=f"{MARK} moves", o=order.id
+    )
     planted.sql(
         "INSERT INTO orders.step (order_id, attempt, name, started_at, ms, device_ms, ok, detail)"
         " VALUES (:o, 1, 'visit', now(), 1, 1, true, :d)",
@@ -227,7 +234,8 @@ def _is_seen(planted: Planted) -> None:
     planted.sql(
         """INSERT INTO monitoring.session (nas, session_id, username, service_id, started_at, last_seen_at,
              heard_at, upload, download, framed_ipv4, told_start, told_end, told_upload, told_download)
-           VALUES ('bng1', :session, :login, :service, now(), now(), now(), 1, 1, '100.64.1.77', true, false, 1, 1)""",
+           VALUES ('bng1', :session, :login, :service, now(), now(), now(), 1, 1,
+             '100.64.1.77', true, false, 1, 1)""",
         session=f"{MARK}-7",
         login=f"{MARK}@login.example",
         service=planted.service,
@@ -242,8 +250,8 @@ def _is_seen(planted: Planted) -> None:
     planted.sql(
         """INSERT INTO reconciliation.finding (finding_id, kind, service_id, element, detail, monthly_minor,
              currency, owner, repair, safe, found_at, seen_at)
-           VALUES (gen_random_uuid(), 'differs', :service, 'bng1', :detail, 0, 'EUR', 'network', 'apply', true,
-             now(), now())""",
+           VALUES (gen_random_uuid(), 'differs', :service, 'bng1', :detail, 0, 'EUR', 'network', 'apply',
+             true, now(), now())""",
         service=planted.service,
         detail=f"login: books {MARK}@login.example, network nothing",
     )
@@ -258,7 +266,8 @@ def everything(connection: Connection) -> Iterator[tuple[str, str]]:
     """(schema.table, the row as text) of every row of every table there is."""
     names = connection.execute(
         text("""SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
-                WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'""")
+                WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+                  AND table_type = 'BASE TABLE'""")
     ).scalars()
     for name in names.all():
         for row in connection.execute(text(f"SELECT t::text FROM {name} t")).scalars():

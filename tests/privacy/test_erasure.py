@@ -17,7 +17,7 @@ from turnup.app.privacy.erasing import run_erasure
 from turnup.runtime.erasures import ErasureState
 
 LAW_KEEPS = {
-    "crm.document_recipient": "name and address on invoices, which tax law keeps; restricted to printing them",
+    "crm.document_recipient": "name and address on invoices, which tax law keeps; used to print them only",
     "billing.payment": "the reference stands in the bank's voucher: a bookkeeping record",
     "configuration.backup": "an element's whole old configuration; cannot be taken apart, goes by age",
 }
@@ -75,7 +75,9 @@ def test_the_export_holds_everything_and_no_secret(planted: Planted, tmp_path: P
     assert "secret_sealed" not in json.dumps(exported)
     assert (out.stat().st_mode & 0o777) == 0o600
     with planted.house.database.engine.connect() as connection:
-        assert any("privacy.exported" in row for table, row in everything(connection) if table == "runtime.audit")
+        assert any(
+            "privacy.exported" in row for table, row in everything(connection) if table == "runtime.audit"
+        )
     assert CliRunner().invoke(app, ["privacy", "export", planted.number, "--out", str(out)]).exit_code != 0
 
 
@@ -133,7 +135,9 @@ def test_after_the_erasure_no_table_log_or_file_holds_her(
     told = capfd.readouterr()
     assert MARK.lower() not in (told.out + told.err).lower()
     with house.database.engine.connect() as connection:
-        assert not any(MARK.lower() in row.lower() for t, row in everything(connection) if t == "runtime.audit")
+        assert not any(
+            MARK.lower() in row.lower() for t, row in everything(connection) if t == "runtime.audit"
+        )
 
 
 def test_what_stays_says_why_and_until_when(planted: Planted) -> None:
@@ -142,7 +146,9 @@ def test_what_stays_says_why_and_until_when(planted: Planted) -> None:
     assert erasure is not None
     assert erasure.state is ErasureState.DONE
     kept = {each["where"]: each for each in erasure.kept}
-    assert {"billing.invoice", "billing.payment", "billing.ledger_entry", "crm.document_recipient"} <= set(kept)
+    assert {"billing.invoice", "billing.payment", "billing.ledger_entry", "crm.document_recipient"} <= set(
+        kept
+    )
     year = planted.house.runtime.clock.now().year
     until = (date(year, 12, 31) + timedelta(days=3653)).isoformat()
     assert kept["billing.invoice"]["until"] == kept["crm.document_recipient"]["until"] == until
@@ -260,7 +266,11 @@ def test_books_that_went_back_forget_and_are_told_again(planted: Planted) -> Non
     (erasure,) = house.rights.erasures()
     planted.sql("DELETE FROM runtime.erasure")
     planted.sql("DELETE FROM dbos.workflow_status WHERE name = 'privacy.erase'")
-    planted.sql("UPDATE crm.party SET erased_at = NULL, name = :n WHERE party_id = :p", n=f"{MARK} Again", p=planted.party)
+    planted.sql(
+        "UPDATE crm.party SET erased_at = NULL, name = :n WHERE party_id = :p",
+        n=f"{MARK} Again",
+        p=planted.party,
+    )
     planted.sql("DELETE FROM crm.document_recipient")
     assert [entry.party for entry in house.rights.not_applied()] == [planted.party]
     assert house.rights.apply_again() == 1
@@ -275,7 +285,10 @@ def test_the_register_survives_the_loss_of_either_folder(planted: Planted) -> No
     planted.leave()
     planted.erase()
     settings = planted.house.settings
-    lines = {path.read_text() for path in (settings.data_dir / "erasures.jsonl", settings.backup_path / "erasures.jsonl")}
+    lines = {
+        path.read_text()
+        for path in (settings.data_dir / "erasures.jsonl", settings.backup_path / "erasures.jsonl")
+    }
     (text,) = lines
     assert str(planted.party) in text
     assert MARK not in text
@@ -289,7 +302,9 @@ def test_scopes_and_words_that_name_nobody(planted: Planted, api: TestClient) ->
     from turnup.runtime.auth import issue_token
 
     with planted.house.database.engine.begin() as connection:
-        token = issue_token(connection, "reader", ["privacy:read", "crm:write"], now=planted.house.runtime.clock.now())
+        token = issue_token(
+            connection, "reader", ["privacy:read", "crm:write"], now=planted.house.runtime.clock.now()
+        )
     reader = {"Authorization": f"Bearer {token}"}
     for path in ("export", "erasure", "purge"):
         assert api.post(f"/turnup/v1/privacy/{path}", json={"person": "x"}, headers=reader).status_code == 403

@@ -72,7 +72,8 @@ def test_what_is_open_stays_however_old(planted: Planted, monkeypatch: pytest.Mo
 
 def test_the_newest_configuration_of_an_element_stays(planted: Planted) -> None:
     planted.sql(
-        "INSERT INTO configuration.backup SELECT element_id, 2, taken_at, sha256, cause, text FROM configuration.backup"
+        "INSERT INTO configuration.backup SELECT element_id, 2, taken_at, sha256, cause, text"
+        " FROM configuration.backup"
     )
     run(planted.house, now=planted.house.runtime.clock.now() + LATER)
     assert planted.sql("SELECT revision FROM configuration.backup").scalars().all() == [2]
@@ -82,8 +83,8 @@ def test_faults_go_from_their_last_outage_back_to_the_alarm(planted: Planted) ->
     planted.sql(
         """WITH a AS (INSERT INTO monitoring.alarm VALUES (gen_random_uuid(), gen_random_uuid(), 'p', 'los',
              '2020-01-01', '2020-01-02', 1, NULL) RETURNING id),
-           p AS (INSERT INTO monitoring.problem SELECT gen_random_uuid(), id, 'fibre', '2020-01-01', '2020-01-02'
-             FROM a RETURNING id)
+           p AS (INSERT INTO monitoring.problem SELECT gen_random_uuid(), id, 'fibre', '2020-01-01',
+             '2020-01-02' FROM a RETURNING id)
            INSERT INTO monitoring.outage SELECT :s, id, '2020-01-01', '2020-01-02' FROM p""",
         s=planted.service,
     )
@@ -128,11 +129,14 @@ def test_batches_are_counted_exactly_and_a_killed_purge_goes_on(
 def test_usage_condensed_twice_keeps_its_sum(planted: Planted) -> None:
     run(planted.house)
     planted.sql(
-        "INSERT INTO billing.usage VALUES (:s, 'late', '2026-01-05 12:00Z', '2026-01-05 13:00Z', '2026-01-05', 8)",
+        "INSERT INTO billing.usage VALUES (:s, 'late', '2026-01-05 12:00Z', '2026-01-05 13:00Z',"
+        " '2026-01-05', 8)",
         s=planted.service,
     )
     run(planted.house)
-    assert [tuple(r) for r in planted.sql("SELECT key, octets FROM billing.usage")] == [("day:2026-01-05", 50)]
+    assert [tuple(r) for r in planted.sql("SELECT key, octets FROM billing.usage")] == [
+        ("day:2026-01-05", 50)
+    ]
 
 
 def test_the_audit_goes_by_whole_links_and_stays_verifiable(planted: Planted) -> None:
@@ -195,5 +199,3 @@ def _schemas() -> list[Schema]:
 def _clock_at(monkeypatch: pytest.MonkeyPatch, house: House, at: datetime) -> None:
     assert at > NOON
     monkeypatch.setattr(type(house.runtime.clock), "now", lambda _: at)
-
-

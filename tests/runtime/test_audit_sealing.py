@@ -38,7 +38,9 @@ def box(tmp_path: Path) -> SecretBox:
 
 def write(engine: Engine, *subjects: str, at: datetime = NOON) -> None:
     with engine.begin() as connection:
-        found = [AuditEntry(action="test.changed", subject=s, before={"n": 1.5}, after=None) for s in subjects]
+        found = [
+            AuditEntry(action="test.changed", subject=s, before={"n": 1.5}, after=None) for s in subjects
+        ]
         write_audit(connection, found, at=at, component="crm", actor="staff:anna")
 
 

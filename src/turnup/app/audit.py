@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+
 from turnup.kernel.audit_chain import parse_anchors
 from turnup.kernel.clock import iso_utc
 from turnup.runtime.audit import Audited, Wanted, entries
@@ -49,7 +50,7 @@ def _router(runtime: Runtime, box: SecretBox) -> APIRouter:
         below: int | None = None,
         limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
     ) -> list[dict[str, Any]]:
-        """Who changed what, the newest first. `actor` and `action` may end in `*`; `below` an id, for paging."""
+        """Who changed what, the newest first. `actor` and `action` may end in `*`; `below`: an id, to page."""
         authorise(request, "audit:read")
         wanted = Wanted(
             actor=actor,
@@ -64,9 +65,7 @@ def _router(runtime: Runtime, box: SecretBox) -> APIRouter:
             return [entry_body(entry) for entry in entries(connection, wanted, limit)]
 
     @router.get("/verification")
-    def verification(
-        request: Request, anchor: Annotated[Sequence[str], Query()] = ()
-    ) -> dict[str, Any]:
+    def verification(request: Request, anchor: Annotated[Sequence[str], Query()] = ()) -> dict[str, Any]:
         """Check the whole chain, also against heads that were kept elsewhere (`anchor`, NUMBER:HASH)."""
         authorise(request, "audit:read")
         anchors = parse_anchors("\n".join(anchor))

@@ -1,5 +1,5 @@
-"""Rotation of the key that seals secrets, over every component that keeps some, and of the one derived from it
-that seals the audit; and which key opens what."""
+"""Rotation of the key that seals secrets, over every component that keeps some, and of the one derived from
+it that seals the audit; and which key opens what."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -130,9 +130,7 @@ def checkpoint_mac(key: bytes, n: int, digest: bytes) -> bytes:
     return hmac.digest(key, b"checkpoint:%d:" % n + digest, "sha256")
 
 
-def sealed(
-    previous: Anchor, at: datetime, entries: Sequence[SealedEntry], key_id: str, key: bytes
-) -> Link:
+def sealed(previous: Anchor, at: datetime, entries: Sequence[SealedEntry], key_id: str, key: bytes) -> Link:
     """The next link behind `previous`."""
     n = previous.n + 1
     bound = tuple((entry.id, entry.digest) for entry in sorted(entries, key=lambda entry: entry.id))
@@ -159,7 +157,9 @@ def parse_anchors(text: str) -> list[Anchor]:
             anchor = Anchor(0, b"")
         if len(anchor.hash) != len(GENESIS):
             raise InvalidInput(
-                f"{line[:80]!r} is no anchor", field="anchor", remedy="write NUMBER:HASH, as verify printed it"
+                f"{line[:80]!r} is no anchor",
+                field="anchor",
+                remedy="write NUMBER:HASH, as verify printed it",
             )
         found.append(anchor)
     return found
@@ -197,7 +197,10 @@ class Checker:
         for anchor in self._anchors.values():
             if anchor.n > self.head.n:
                 self._note(
-                    Breach.LINK_MISSING, anchor.n, None, f"the chain ends at {self.head.n}; an anchor knows more"
+                    Breach.LINK_MISSING,
+                    anchor.n,
+                    None,
+                    f"the chain ends at {self.head.n}; an anchor knows more",
                 )
 
     def _compare(self, link: Link, present: Mapping[int, SealedEntry]) -> None:

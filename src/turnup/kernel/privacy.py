@@ -72,7 +72,9 @@ def retention(given: Mapping[str, int]) -> Mapping[str, int]:
     for kind, days in given.items():
         if kind not in RETENTION_DAYS:
             raise InvalidInput(
-                f"{kind!r} is no kind of data", field=f"retention_days.{kind}", remedy=", ".join(RETENTION_DAYS)
+                f"{kind!r} is no kind of data",
+                field=f"retention_days.{kind}",
+                remedy=", ".join(RETENTION_DAYS),
             )
         if days < 0:
             raise InvalidInput(

@@ -56,7 +56,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which entries: all that is given must fit. `action` and `actor` may end in `*`; `below` is for paging."""
+    """Which entries: all that is given must fit. `action` and `actor` may end in `*`; `below` is to page."""
 
     actor: str | None = None
     action: str | None = None

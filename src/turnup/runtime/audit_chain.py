@@ -1,9 +1,9 @@
 """Seals audit entries into the chain of `kernel.audit_chain`, checks it, and takes away whole links by age.
 
 A unit of work only inserts its entries; nothing is computed there, so that units never wait for each other.
-One sealer at a time binds what is committed and not yet sealed: as with events, an entry that commits late has
-a lower id and still gets into a later link, because the sealer asks for what has no link, never for ids above
-a mark.
+One sealer at a time binds what is committed and not yet sealed: as with events, an entry that commits late
+has a lower id and still gets into a later link, because the sealer asks for what has no link, never for ids
+above a mark.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -257,10 +257,7 @@ def _later_start(
 ) -> Checkpoint | None:
     """The link from which only the last so many follow, as if it were a checkpoint."""
     row = connection.execute(
-        select(audit_link.c.n, audit_link.c.hash)
-        .order_by(audit_link.c.n.desc())
-        .offset(last_links)
-        .limit(1)
+        select(audit_link.c.n, audit_link.c.hash).order_by(audit_link.c.n.desc()).offset(last_links).limit(1)
     ).one_or_none()
     if row is None:
         return start
@@ -300,7 +297,8 @@ def _strays(connection: Connection) -> list[Broken]:
         .limit(_BATCH)
     )
     return [
-        Broken(Breach.ENTRY_INSERTED, row.link, row.audit_id, "names a link that is not there") for row in rows
+        Broken(Breach.ENTRY_INSERTED, row.link, row.audit_id, "names a link that is not there")
+        for row in rows
     ]
 
 

@@ -22,7 +22,6 @@ from turnup.runtime.personal import Privacy
 from turnup.runtime.restored import Gate
 from turnup.runtime.unit_of_work import UnitOfWork
 
-
 NOTHING_DECLARED = Privacy(classes={})
 
 

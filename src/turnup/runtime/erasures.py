@@ -1,5 +1,5 @@
-"""The erasure register: who (ids only) used the right to erasure, and how far it is. Lies twice: in this table
-and, so that it outlives the books going back in time, in a file beside the data and one beside the backups.
+"""The erasure register: who (ids only) used the right to erasure, and how far it is. It lies in a table and,
+so that it outlives the books going back in time, in a file beside the data and one beside the backups.
 """
 
 import json
@@ -144,7 +144,9 @@ def finish(
     return bool(connection.execute(statement).rowcount)
 
 
-def to_try_again(connection: Connection, now: datetime, *, after: timedelta = timedelta(days=1)) -> list[Erasure]:
+def to_try_again(
+    connection: Connection, now: datetime, *, after: timedelta = timedelta(days=1)
+) -> list[Erasure]:
     """Blocked since so long."""
     query = select(_erasure).where(
         _erasure.c.state == ErasureState.BLOCKED.value, _erasure.c.tried_at < now - after

@@ -178,9 +178,7 @@ def expire(connection: Connection, schema: str, expiry: Expiry, before: datetime
     statement = expiry.condense or (
         f"DELETE FROM {name} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {name} WHERE {expiry.due} LIMIT :batch))"
     )
-    return connection.execute(
-        text(statement), {"before": before, "now": now, "batch": _ROWS_MAX}
-    ).rowcount
+    return connection.execute(text(statement), {"before": before, "now": now, "batch": _ROWS_MAX}).rowcount
 
 
 def _rows_of(

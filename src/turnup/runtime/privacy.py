@@ -126,9 +126,7 @@ EXPIRIES: Sequence[Expiry] = (
         kind="events",
         due=f"occurred_at < :before AND type NOT IN ({_TRAFFIC}) AND {_CONSUMED}",
     ),
-    Expiry(
-        table="staff_session", kind="logins", due="coalesce(ended_at, expires_at) < :before"
-    ),
+    Expiry(table="staff_session", kind="logins", due="coalesce(ended_at, expires_at) < :before"),
     Expiry(table="login_attempt", kind="logins", due="last_at < :before AND locked_until < :before"),
     Expiry(table="oidc_login", kind="logins", due="expires_at < :before"),
     Expiry(table="rate_window", kind="logins", due="ends_at < :before"),
@@ -157,8 +155,8 @@ _FORGET_WORKFLOWS = text(
 
 
 def forget(connection: Connection, person: Person, delivered_as: Sequence[str]) -> Mapping[str, int]:
-    """Take what leads beyond an id out of the runtime's tables; as the connecting role. `delivered_as`: keys of
-    the workflows that brought her messages. Returns rows by table."""
+    """Take what leads beyond an id out of the runtime's tables; as the connecting role. `delivered_as`: keys
+    of the workflows that brought her messages. Returns rows by table."""
     done = {
         "event": connection.execute(_FORGET_TRAFFIC, {"services": list(person.services)}).rowcount,
         "workflow_status": connection.execute(_FORGET_WORKFLOWS, {"keys": list(delivered_as)}).rowcount,

@@ -82,8 +82,8 @@ class SecretBox:
         return [key_id.hex() for key_id in self._load()]
 
     def derived(self, purpose: str, key_id: str) -> bytes | None:
-        """A key of its own for this purpose (HKDF, RFC 5869), from one of the file's keys; None where the file
-        lacks it."""
+        """A key of its own for this purpose (HKDF, RFC 5869), from one of the file's keys; None where the
+        file lacks it."""
         key = self._load().get(bytes.fromhex(key_id))
         if key is None:
             return None

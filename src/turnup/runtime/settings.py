@@ -246,8 +246,8 @@ class Settings(BaseSettings):
     four_eyes: list[str] = Field(
         default=[],
         description="Actions that need a second person: `all`, or some of brake.release, freeze.lift_all, "
-        "privacy.erase, secrets.rotate, staff.grant. None by default: an installation starts with one person. Once there "
-        'are two, `["all"]` is advised.',
+        "privacy.erase, secrets.rotate, staff.grant. None by default: an installation starts with one person. "
+        'Once there are two, `["all"]` is advised.',
     )
     four_eyes_hours: float = Field(
         default=8.0, gt=0, description="Hours that a request waits for its second person; then it expires."
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
         default={},
         description="Days that data is kept after it was over, by kind, where not the default: traffic 180, "
         "measurements 400, messages 730, imports 90, operations 1095, events 1095, workflows 180, logins 90, "
-        "logs 30, element_backups 400, audit 3653, documents 3653 (from the end of the year); 0 keeps for ever. "
+        "logs 30, element_backups 400, audit 3653, documents 3653 (from the end of the year); 0: for ever. "
         'As in `{"traffic": 90}`.',
     )
 

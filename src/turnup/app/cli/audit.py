@@ -48,8 +48,18 @@ def show(
     if as_json:
         print_json([entry_body(entry) for entry in found])
         return
-    rows = [(e.id, f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.subject, _short(e.before), _short(e.after))
-            for e in found]  # fmt: skip
+    rows = [
+        (
+            e.id,
+            f"{e.at:%Y-%m-%d %H:%M:%S}",
+            e.actor,
+            e.action,
+            e.subject,
+            _short(e.before),
+            _short(e.after),
+        )
+        for e in found
+    ]
     print_table("Audit", ["id", "at", "who", "what", "subject", "before", "after"], rows)
 
 

@@ -52,7 +52,9 @@ def export(
 @app.command("erase")
 def erase(
     person: Who,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for its end.")] = 60.0,
     as_name: As = None,
@@ -92,7 +94,15 @@ def erasures(as_json: AsJson = False) -> None:
         print_json({"erasures": [erasure_body(each) for each in found], "notApplied": plain(missing)})
         return
     rows = [
-        (e.party, e.state.value, e.asked_by, e.asked_at, e.done_at, e.documents_until, "; ".join(e.in_the_way))
+        (
+            e.party,
+            e.state.value,
+            e.asked_by,
+            e.asked_at,
+            e.done_at,
+            e.documents_until,
+            "; ".join(e.in_the_way),
+        )
         for e in found
     ]
     columns = ["party", "state", "asked by", "asked", "done", "documents until", "in the way"]

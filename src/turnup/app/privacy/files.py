@@ -7,6 +7,7 @@ from pathlib import Path
 from turnup.gateways.mail.maildir import message_files
 from turnup.runtime.settings import Settings
 
+
 def mails_of(settings: Settings, keys: Sequence[str]) -> list[Path]:
     """Messages that went into the data directory, by their keys."""
     return [path for key in keys for path in message_files(settings.data_dir / "mail", key)]

@@ -5,8 +5,8 @@ from functools import partial
 
 import structlog
 
-from turnup.bss.billing.privacy import PRIVACY
 from turnup.bss.billing.handlers import handlers
+from turnup.bss.billing.privacy import PRIVACY
 from turnup.bss.billing.routes import routers
 from turnup.bss.billing.rules.policies import billing_policy, credit_policy, dunning_policy, tax_rates
 from turnup.bss.billing.service.billing import Billing

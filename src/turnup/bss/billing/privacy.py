@@ -87,8 +87,8 @@ PRIVACY = Privacy(
             DataClass.TEXT: "reason",
         },
         "run_fact": {
-            DataClass.NONE: "run_id shard key cycle_day zone months in_advance period_from period_to granularity"
-            " rounding tax_point"
+            DataClass.NONE: "run_id shard key cycle_day zone months in_advance period_from period_to"
+            " granularity rounding tax_point"
         },
         "invoice_number": {
             DataClass.NONE: "legal_entity_id series number issued_on",
@@ -103,7 +103,8 @@ PRIVACY = Privacy(
         "invoice_line": {
             DataClass.PSEUDONYM: "invoice_id agreement_id source_id",
             DataClass.BILLING: "kind period_from period_to served_from served_to price_micro numerator"
-            " denominator quantity included share_ppm owed_minor billed_before_minor net_minor tax_ppm tax_minor",
+            " denominator quantity included share_ppm owed_minor billed_before_minor net_minor tax_ppm"
+            " tax_minor",
             DataClass.NONE: "n posted_month fact_key",
         },
         "ledger_entry": {
@@ -139,8 +140,8 @@ PRIVACY = Privacy(
         ),
         Hindrance(
             query="SELECT number FROM billing.account WHERE id = ANY(:accounts) AND (EXISTS (SELECT FROM"
-            " billing.invoice i WHERE i.account_id = billing.account.id AND i.open_minor < 0) OR EXISTS (SELECT"
-            " FROM billing.payment p WHERE p.account_id = billing.account.id AND p.unallocated_minor > 0))"
+            " billing.invoice i WHERE i.account_id = billing.account.id AND i.open_minor < 0)"
+            " OR EXISTS (SELECT FROM billing.payment p WHERE p.account_id = billing.account.id AND p.unallocated_minor > 0))"
             " ORDER BY number",
             said="the accounts {} have a credit; pay it back first",
         ),
@@ -192,4 +193,3 @@ PRIVACY = Privacy(
         "payment_file": "the file's name as it was called where it was uploaded",
     },
 )
-

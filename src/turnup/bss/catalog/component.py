@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from turnup.bss.catalog.privacy import PRIVACY
 from turnup.bss.catalog import tables
+from turnup.bss.catalog.privacy import PRIVACY
 from turnup.bss.catalog.routes import build_router
 from turnup.bss.catalog.service import CatalogService, PolicyCheck
 from turnup.runtime.component import Component, Runtime, Schema

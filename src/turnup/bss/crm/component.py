@@ -2,9 +2,9 @@
 
 from importlib.resources import files
 
-from turnup.bss.crm.privacy import PRIVACY
 from turnup.bss.crm import tables
 from turnup.bss.crm.handlers import handlers
+from turnup.bss.crm.privacy import PRIVACY
 from turnup.bss.crm.routes import build_router
 from turnup.bss.crm.rules import Templates
 from turnup.bss.crm.service import CrmService

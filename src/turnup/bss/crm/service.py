@@ -368,7 +368,9 @@ def _party_named(connection: Any, named: str) -> PartyId:
     found: list[UUID] = store.parties_with_mail(connection, named) if "@" in named else []
     if len(found) > 1:
         raise Conflict(
-            f"{len(found)} parties have this mail address", field="person", remedy="give the customer's number"
+            f"{len(found)} parties have this mail address",
+            field="person",
+            remedy="give the customer's number",
         )
     with suppress(ValueError):
         given = UUID(named)

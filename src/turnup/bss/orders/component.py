@@ -1,8 +1,8 @@
 """Wires orders into the house."""
 
-from turnup.bss.orders.privacy import PRIVACY
 from turnup.bss.orders import tables
 from turnup.bss.orders.handlers import handlers
+from turnup.bss.orders.privacy import PRIVACY
 from turnup.bss.orders.routes import routers
 from turnup.bss.orders.service import Orders
 from turnup.bss.orders.workflows import Fulfilment, Resumption, workflows

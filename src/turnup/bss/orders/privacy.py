@@ -67,7 +67,9 @@ PRIVACY = Privacy(
         Holding(table=tables.cancellation, of=_OF_ORDER, erase={"reason": "'(erased)'"}),
         Holding(table=tables.step, of=_OF_ORDER, erase={"detail": "''"}),
         Holding(
-            table=tables.item, of=_OF_ORDER, erase={"characteristics": _NOTHING, "before": "CAST(NULL AS jsonb)"}
+            table=tables.item,
+            of=_OF_ORDER,
+            erase={"characteristics": _NOTHING, "before": "CAST(NULL AS jsonb)"},
         ),
         Holding(table=tables.task, of=_OF_ORDER, erase={"facts": _NOTHING}),
         Holding(table=tables.parked, of=_OF_ORDER, erase=DELETE),
@@ -85,7 +87,5 @@ PRIVACY = Privacy(
         ),
         Holding(table=tables.product, of=_MINE, erase={"characteristics": _NOTHING}),
     ),
-    expiries=(
-        Expiry(table="fallout", kind="operations", due="resolved_at < :before"),
-    ),
+    expiries=(Expiry(table="fallout", kind="operations", due="resolved_at < :before"),),
 )

@@ -1,8 +1,8 @@
 """Wires mediation into the house."""
 
-from turnup.integration.mediation.privacy import PRIVACY
 from turnup.contracts import catalog, configuration, crm, inventory, orders, provisioning
 from turnup.integration.mediation import tables
+from turnup.integration.mediation.privacy import PRIVACY
 from turnup.integration.mediation.service import Mediation
 from turnup.integration.mediation.workflows import Importer
 from turnup.runtime.component import Component, Runtime, Schema

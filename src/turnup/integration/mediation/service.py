@@ -30,9 +30,7 @@ class Mediation:
     def note_applied(self, unit: Unit, system: str, kind: str, hashes: Sequence[tuple[str, str]]) -> None:
         store.add_applied(unit.connection, system, kind, hashes, unit.now)
 
-    def keep_quarantine(
-        self, unit: Unit, source: str, system: str, records: Sequence[Quarantined]
-    ) -> None:
+    def keep_quarantine(self, unit: Unit, source: str, system: str, records: Sequence[Quarantined]) -> None:
         store.replace_quarantine(unit.connection, source, system, records, unit.now)
 
     def internal_id(self, system: str, kind: str, external_id: str) -> UUID | None:

@@ -1,8 +1,8 @@
 """Wires reconciliation into the house."""
 
-from turnup.integration.reconciliation.privacy import PRIVACY
 from turnup.contracts import billing, configuration, inventory, orders, provisioning
 from turnup.integration.reconciliation import tables
+from turnup.integration.reconciliation.privacy import PRIVACY
 from turnup.integration.reconciliation.routes import routers
 from turnup.integration.reconciliation.service import Reconciliation
 from turnup.integration.reconciliation.workflows import Reconciler

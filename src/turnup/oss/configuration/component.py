@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from turnup.oss.configuration.privacy import PRIVACY
 from turnup.contracts import inventory
 from turnup.contracts.configuration import ElementDriver
 from turnup.oss.configuration import tables
+from turnup.oss.configuration.privacy import PRIVACY
 from turnup.oss.configuration.routes import dangerous, routers
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import ApplyPath

@@ -1,4 +1,4 @@
-"""What configuration holds about people: what elements shall hold for their services, and old configurations."""
+"""What configuration holds about people: what elements shall have for their services; old configurations."""
 
 from turnup.kernel.privacy import DataClass
 from turnup.oss.configuration import tables
@@ -32,8 +32,8 @@ PRIVACY = Privacy(
         Expiry(
             table="backup",
             kind="element_backups",
-            due="taken_at < :before AND revision < (SELECT max(newer.revision) FROM configuration.backup newer"
-            " WHERE newer.element_id = configuration.backup.element_id)",
+            due="taken_at < :before AND revision < (SELECT max(newer.revision)"
+            " FROM configuration.backup newer WHERE newer.element_id = configuration.backup.element_id)",
         ),
         Expiry(table="freeze", kind="operations", due="lifted_at < :before"),
     ),

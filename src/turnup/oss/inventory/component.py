@@ -1,9 +1,9 @@
 """Wires inventory into the house."""
 
-from turnup.oss.inventory.privacy import PRIVACY
 from turnup.contracts import crm
 from turnup.oss.inventory import tables
 from turnup.oss.inventory.handlers import handlers
+from turnup.oss.inventory.privacy import PRIVACY
 from turnup.oss.inventory.routes import routers
 from turnup.oss.inventory.service import Inventory
 from turnup.runtime.component import Component, Runtime, Schema

@@ -1,10 +1,10 @@
 """Wires monitoring into the house."""
 
-from turnup.oss.monitoring.privacy import PRIVACY
 from turnup.contracts import inventory, provisioning
 from turnup.contracts.monitoring import AccountingSources, ElementProbe
 from turnup.oss.monitoring import tables
 from turnup.oss.monitoring.model import Policy
+from turnup.oss.monitoring.privacy import PRIVACY
 from turnup.oss.monitoring.service import Monitoring
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 

@@ -17,7 +17,8 @@ PRIVACY = Privacy(
             DataClass.NONE: "heard_at dead_by told_start told_end told_upload told_download told_until",
         },
         "health": {
-            DataClass.NONE: "element_id reachable since checked_at failures failed_since round_trip_ms uptime_s"
+            DataClass.NONE: "element_id reachable since checked_at failures failed_since round_trip_ms"
+            " uptime_s"
         },
         "port_state": {DataClass.NONE: "element_id port up since was_up"},
         "alarm": {

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
-from turnup.oss.provisioning.privacy import PRIVACY
 from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
+from turnup.oss.provisioning.privacy import PRIVACY
 from turnup.oss.provisioning.routes import dangerous, routers
 from turnup.oss.provisioning.rules.brake import BrakePolicy, brake_policy
 from turnup.oss.provisioning.service import Provisioning, Seal

@@ -16,7 +16,8 @@ PRIVACY = Privacy(
             "first_online_at accepted_at created_at state admission management",
             DataClass.TRAFFIC: "resources online online_changed_at traffic_seen_at",
             DataClass.TEXT: "reason",
-            DataClass.NONE: "generation verified_generation elements configuration_present configuration_read_at",
+            DataClass.NONE: "generation verified_generation elements configuration_present"
+            " configuration_read_at",
         },
         "brake": {DataClass.NONE: "scope latest_at"},
         "brake_pass": {DataClass.NONE: "request at released", DataClass.PSEUDONYM: "service_id"},

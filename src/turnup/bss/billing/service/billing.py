@@ -174,8 +174,8 @@ class Billing(Reads, Commands):
         return documents.explain(self.by_number(number))
 
     def pdf(self, number: str, seller: str | None = None) -> bytes:
-        """The printed invoice; name and address come from crm as they are today, of somebody who was erased as
-        they were then. `seller` stands at its head;
+        """The printed invoice; name and address come from crm as they are today, of somebody who was erased
+        as they were then. `seller` stands at its head;
         without one, the account's legal entity does."""
         invoice = self.by_number(number)
         account = self._crm.account(invoice.account_id)
