@@ -50,7 +50,7 @@ def _router(runtime: Runtime, box: SecretBox) -> APIRouter:
         below: int | None = None,
         limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
     ) -> list[dict[str, Any]]:
-        """Who changed what, the newest first. `actor` and `action` may end in `*`; `below`: an id, to page."""
+        """Who changed what, the newest first. `actor`, `action` may end in `*`; `below`: an id, to page."""
         authorise(request, "audit:read")
         wanted = Wanted(
             actor=actor,

@@ -167,7 +167,13 @@ def forget(connection: Connection, person: Person, delivered_as: Sequence[str]) 
 KEPT: Sequence[Kept] = (
     Kept(where="runtime.audit", why="who of staff changed what: ids of the person, never who she is"),
     Kept(where="runtime.event", why="what happened, by ids; no name, address or mail is in events"),
-    Kept(where="backups", why="they age out (backup_keep); after a restore the erasure is applied again"),
+    Kept(
+        where="backups",
+        why="they age out (backup_keep), data put aside by a restore goes with `turnup restore discard`; "
+        "after a restore the erasure is applied again",
+    ), as data put aside by a restore until it is discarded; after a restore the"
+        " erasure is applied again",
+    ),
 )
 """What the runtime keeps of everybody."""
 

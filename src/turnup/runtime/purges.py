@@ -1,4 +1,4 @@
-"""The purge's record, and its batches: each deletes and counts in one transaction, as the component's role."""
+"""The purge's record, and its batches: each deletes and counts in one transaction, as its owner's role."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     four_eyes: list[str] = Field(
         default=[],
         description="Actions that need a second person: `all`, or some of brake.release, freeze.lift_all, "
-        "privacy.erase, secrets.rotate, staff.grant. None by default: an installation starts with one person. "
+        "privacy.erase, secrets.rotate, staff.grant. None by default: one starts with one person. "
         'Once there are two, `["all"]` is advised.',
     )
     four_eyes_hours: float = Field(

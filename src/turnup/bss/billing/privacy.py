@@ -141,7 +141,8 @@ PRIVACY = Privacy(
         Hindrance(
             query="SELECT number FROM billing.account WHERE id = ANY(:accounts) AND (EXISTS (SELECT FROM"
             " billing.invoice i WHERE i.account_id = billing.account.id AND i.open_minor < 0)"
-            " OR EXISTS (SELECT FROM billing.payment p WHERE p.account_id = billing.account.id AND p.unallocated_minor > 0))"
+            " OR EXISTS (SELECT FROM billing.payment p WHERE p.account_id = billing.account.id AND"
+            " p.unallocated_minor > 0))"
             " ORDER BY number",
             said="the accounts {} have a credit; pay it back first",
         ),

@@ -1,4 +1,4 @@
-"""Tables of mediation: the crosswalk, what was applied, what waits in quarantine, whose reasons quote rows."""
+"""Tables of mediation: the crosswalk, what was applied, what waits in quarantine, which quotes rows."""
 
 from sqlalchemy import Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
