@@ -171,8 +171,6 @@ KEPT: Sequence[Kept] = (
         where="backups",
         why="they age out (backup_keep), data put aside by a restore goes with `turnup restore discard`; "
         "after a restore the erasure is applied again",
-    ), as data put aside by a restore until it is discarded; after a restore the"
-        " erasure is applied again",
     ),
 )
 """What the runtime keeps of everybody."""
