@@ -84,8 +84,9 @@ def test_the_export_holds_everything_and_no_secret(planted: Planted, tmp_path: P
 def test_what_is_in_the_way_is_said_and_changes_nothing(planted: Planted) -> None:
     before = places(planted.house, MARK)
     survey = planted.api.post("/turnup/v1/privacy/erasure/survey", json={"person": planted.number}).json()
-    assert len(survey["inTheWay"]) == 1
+    assert len(survey["inTheWay"]) == 2
     assert "services are not ceased" in survey["inTheWay"][0]
+    assert "sessions are still open" in survey["inTheWay"][1]
     refused = planted.api.post("/turnup/v1/privacy/erasure", json={"person": planted.number})
     assert refused.status_code == 409
     assert "not ceased" in refused.json()["message"] + refused.json()["reason"]
@@ -103,6 +104,7 @@ def test_what_is_in_the_way_is_said_and_changes_nothing(planted: Planted) -> Non
             "INSERT INTO billing.dunning_case VALUES (gen_random_uuid(), :a, '2026-01-01', 1, false, now())",
             "dunning",
         ),
+        ("UPDATE monitoring.session SET ended_at = NULL", "sessions are still open"),
         ("UPDATE orders.product_order SET state = 'held' WHERE account_id = :a", "orders are open"),
         ("UPDATE billing.agreement SET to_date = NULL, to_at = NULL, from_date = NULL, from_at = NULL"
          " WHERE account_id = :a;"

@@ -2,7 +2,7 @@
 
 from turnup.kernel.privacy import DataClass
 from turnup.oss.monitoring import tables
-from turnup.runtime.personal import DELETE, Expiry, Holding, Privacy
+from turnup.runtime.personal import DELETE, Expiry, Hindrance, Holding, Privacy
 
 _OF_SERVICE = "service_id = ANY(:services)"
 
@@ -28,6 +28,13 @@ PRIVACY = Privacy(
         "outage": {DataClass.PSEUDONYM: "service_id", DataClass.NONE: "problem_id started_at ended_at"},
         "octets": {DataClass.NONE: "element_id port hour offsets_s received sent"},
     },
+    hindrances=(
+        Hindrance(
+            query="SELECT username FROM monitoring.session WHERE service_id = ANY(:services)"
+            " AND ended_at IS NULL ORDER BY username",
+            said="sessions are still open: {}; they end with the service, or by their silence",
+        ),
+    ),
     holdings=(
         Holding(table=tables.session, of=_OF_SERVICE, erase=DELETE, only="ended_at IS NOT NULL"),
         Holding(table=tables.outage, of=_OF_SERVICE, erase=DELETE, only="ended_at IS NOT NULL"),
