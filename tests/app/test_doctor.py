@@ -213,7 +213,9 @@ def test_who_may_come_in(bad: Any, sql: Engine, tmp_path: Path, database_url: st
     found = bad(four_eyes=["brake.release", "staff.grant"])["four eyes"]
     assert found.detail == "no second person for brake.release, staff.grant"
     hire(sql, "ben", "network")
-    assert bad(four_eyes=["all"])["four eyes"].detail == "no second person for secrets.rotate, staff.grant"
+    assert bad(four_eyes=["all"])["four eyes"].detail == (
+        "no second person for privacy.erase, secrets.rotate, staff.grant"
+    )
     hire(sql, "dora", "administrator")
     assert bad(four_eyes=["all"]) == {}
     assert "brake.relaese" in bad(four_eyes=["brake.relaese"])["access settings"].detail

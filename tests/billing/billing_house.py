@@ -15,7 +15,7 @@ from turnup.bss.billing.handlers import handlers
 from turnup.bss.billing.service.billing import Billing
 from turnup.bss.billing.service.runs import DRAFT_SHARD, NUMBER_RUN, POST_SHARD
 from turnup.bss.billing.tables import DDL, metadata
-from turnup.contracts.crm import AccountOpened, AccountView, AddressView, CustomerView
+from turnup.contracts.crm import AccountOpened, AccountView, CustomerView, Recipient
 from turnup.contracts.orders import Charge, PriceAgreed
 from turnup.contracts.provisioning import ServiceAccepted
 from turnup.contracts.unit import Event
@@ -104,8 +104,9 @@ class FakeCrm:
             address_id=AddressId(derived_id("address", customer_id)),
         )
 
-    def address(self, address_id: AddressId) -> AddressView:
-        return AddressView(id=address_id, street="Hauptstr. 1", postcode="10115", city="Berlin", country="DE")
+    def recipient(self, customer_id: CustomerId) -> Recipient:
+        name = self.customer(customer_id).name
+        return Recipient(name=name, street="Hauptstr. 1", postcode="10115", city="Berlin", country="DE")
 
     def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str:
         return "Example Net"

@@ -214,7 +214,7 @@ def test_the_pdf_is_addressed_from_crm(
 
     monkeypatch.setattr("turnup.bss.billing.service.documents.render_pdf", render)
     client.get("/turnup/v1/invoices/INV-00000001.pdf")
-    assert (seen["seller"], seen["address"].street, seen["address"].city) == (
+    assert (seen["seller"], seen["recipient"].street, seen["recipient"].city) == (
         "Example Net",
         "Hauptstr. 1",
         "Berlin",

@@ -68,6 +68,7 @@ def test_events_tell_billing_all_it_needs_and_nothing_personal(runtime: Runtime,
             "opened_on": "2026-03-02",
             "opening_balance_minor": -500,
             "billed_through": "2026-03-01",
+            "next_bill_date": None,
         },
     )
     with runtime.database.engine.connect() as connection:

@@ -196,7 +196,9 @@ def takeover(database_url: str, tmp_path: Path) -> Iterator[Takeover]:
             orders=orders.service,
             currency="EUR",
             # what connectors need besides, and a takeover does not
-            **dict.fromkeys(("customer_reads", "service_reads", "order_reads", "bills", "gateway", "box")),
+            **dict.fromkeys(
+                ("customer_reads", "service_reads", "order_reads", "bills", "elements", "gateway", "box")
+            ),
         )
         attach_workflows(runtime, [orders, part])
         with runtime.unit("inventory", "test") as unit:

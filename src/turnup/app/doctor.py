@@ -12,6 +12,7 @@ from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turnup.app.access import access_of
+from turnup.app.audit import UNSEALED_MAX
 from turnup.app.engine import Engine, attach_engine
 from turnup.app.house import assemble
 from turnup.app.mail import smtp_gateway
@@ -20,7 +21,7 @@ from turnup.app.restoration.backups import archive_state, store_of
 from turnup.kernel.access import opens
 from turnup.kernel.clock import SystemClock
 from turnup.kernel.errors import TurnupError
-from turnup.runtime import durable, events, health
+from turnup.runtime import audit_chain, durable, events, health, privacy, purges
 from turnup.runtime.access import staff
 from turnup.runtime.access.edge import CLIENT_SECRET, Access
 from turnup.runtime.access.staff import StaffView
@@ -37,6 +38,9 @@ _LAG_MAX = 1_000
 _STUCK = timedelta(minutes=15)
 _CLOCK_SKEW_MAX_S = 2.0
 _MAIL_TIMEOUT_S = 5.0
+_LINKS_EXAMINED = 200
+_PURGE_AGE_MAX = timedelta(days=3)
+_ERASURE_AGE_MAX = timedelta(hours=1)
 _OVERFLOW = 5
 """Connections a pool may open beyond its size (runtime.database)."""
 
@@ -237,6 +241,8 @@ def _database(database: Database, settings: Settings, engine: Engine) -> Iterato
         ("events", _events),
         ("brake", partial(_safety, settings=settings, engine=engine)),
         ("restore", _restore),
+        ("privacy", partial(_privacy, settings=settings, engine=engine)),
+        ("audit", partial(_audit, settings=settings, engine=engine)),
         ("access", partial(_access, settings=settings, engine=engine)),
     )
     for name, check in checks:
@@ -365,6 +371,65 @@ def _restore(database: Database) -> Iterator[Finding]:
         else "nothing waits for a release",
         "turnup restore compare, then turnup restore release",
         ok=closed_by is None,
+    )
+
+
+def _privacy(database: Database, *, settings: Settings, engine: Engine) -> Iterator[Finding]:
+    house = assemble(settings, engine, process="doctor")
+    try:
+        now = house.runtime.clock.now()
+        with database.engine.connect() as connection:
+            last = purges.last_finished(connection)
+            since = last or privacy.since(connection)
+        waiting, missing = house.rights.erasures(open_only=True), house.rights.not_applied()
+    finally:
+        house.close()
+    yield _judged(
+        "purge",
+        f"the last was finished {last:%Y-%m-%d %H:%M}" if last else "there was none yet",
+        "is a worker alive? what is due: `turnup privacy purge --dry-run`",
+        ok=since is None or now - since < _PURGE_AGE_MAX,
+    )
+    blocked = [why for erasure in waiting for why in erasure.in_the_way]
+    late = [erasure for erasure in waiting if now - erasure.asked_at > _ERASURE_AGE_MAX]
+    told = f"{len(missing)} erasures of before a restore are not applied yet" if missing else ""
+    if blocked or late:
+        told = f"{len(waiting)} wait{f': {blocked[0]}' if blocked else ''}"
+    yield _judged(
+        "erasures",
+        told or "none waits",
+        "is a worker alive? `turnup privacy erasures` says what is in the way",
+        ok=not told,
+    )
+
+
+def _audit(database: Database, *, settings: Settings, engine: Engine) -> Iterator[Finding]:
+    """The last links only: the whole chain is `turnup audit verify`'s."""
+    house = assemble(settings, engine, process="doctor")
+    try:
+        late_before = house.runtime.clock.now() - UNSEALED_MAX
+    finally:
+        house.close()
+    with database.engine.connect() as connection:
+        late = audit_chain.unsealed_entries(connection, before=late_before)
+    yield _judged(
+        "audit sealing",
+        f"{late} entries wait for their link since more than {UNSEALED_MAX.seconds // 60} minutes"
+        if late
+        else "nothing waits",
+        "is a worker alive? it seals every few seconds",
+        ok=not late,
+    )
+    box = SecretBox(settings.secret_key_path)
+    found = audit_chain.verify(database.engine, box, last_links=_LINKS_EXAMINED)
+    first = found.broken[0] if found.broken else None
+    yield _judged(
+        "audit chain",
+        f"{first.breach.value} in link {first.link}: {first.detail}"
+        if first
+        else f"whole, as far as the last {found.links} links; head {found.head}",
+        "somebody changed the record of changes: `turnup audit verify`, and ask who had the database",
+        ok=found.ok,
     )
 
 

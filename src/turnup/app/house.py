@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from turnup.app.audit import audit_component
 from turnup.app.engine import Engine
 from turnup.app.mail import mail_gateway
+from turnup.app.privacy import component as privacy_component
+from turnup.app.privacy.erasing import Rights
+from turnup.app.privacy.purging import Purges
 from turnup.app.sessions import SessionsByDriver
 from turnup.bss.billing import component as billing_component
 from turnup.bss.billing.service.billing import Billing
@@ -94,6 +98,8 @@ class House:
     files: Files
     exchange: Exchange
     reconciler: Reconciler
+    rights: Rights
+    purges: Purges
 
     def consumers(self) -> list[Consumer]:
         """Who gets which events, in a fixed order."""
@@ -251,7 +257,18 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         billing,
         mediation,
         reconciliation,
+        audit_component(runtime, box),
     ]
+    privacy = privacy_component.build(
+        runtime,
+        settings,
+        schemas(),
+        box,
+        crm=customers,
+        provisioning=provisioning,
+        billing=billing.service,
+    )
+    components.append(privacy.component)
     durable = Durable(
         database,
         clock,
@@ -291,4 +308,6 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         files=mediating.files,
         exchange=mediating.exchange,
         reconciler=reconciler,
+        rights=privacy.rights,
+        purges=privacy.purges,
     )

@@ -1,4 +1,5 @@
-"""Rotation of the key that seals secrets, over every component that keeps some; and which key opens what."""
+"""Rotation of the key that seals secrets, over every component that keeps some, and of the one derived from
+it that seals the audit; and which key opens what."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,6 +7,7 @@ from functools import partial
 
 from turnup.app.house import House
 from turnup.app.mail import PASSWORD
+from turnup.runtime import audit_chain
 from turnup.runtime.access.edge import CLIENT_SECRET
 from turnup.runtime.secrets import SecretBox, key_id_of, rewrap_text
 
@@ -24,7 +26,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """One line of the key file, and how many secrets it opens."""
+    """One line of the key file, and how many secrets and links of the audit need it."""
 
     key: str
     secrets: int
@@ -32,7 +34,8 @@ class KeyUse:
 
 
 def rotate(house: House, actor: str, *, new_key: bool = True) -> Rotation:
-    """Add a key (unless told not to) and wrap every stored secret by it. The old keys stay in the file.
+    """Add a key (unless told not to), wrap every stored secret by it and sign the audit's links by it: their
+    hashes, and anchors kept elsewhere, stay. The old keys stay in the file.
     Interrupted, it may be repeated with `new_key` False. Raises SecretUnreadable, and leaves that
     component's secrets as they were, where one does not open."""
     box = SecretBox(house.settings.secret_key_path)
@@ -47,6 +50,7 @@ def rotate(house: House, actor: str, *, new_key: bool = True) -> Rotation:
         resealed += house.crm.reseal(unit, partial(rewrap_text, box))
     with house.runtime.unit("mediation", actor) as unit:
         resealed += house.connectors.reseal(unit)
+    audit_chain.resign(house.database.engine, box)
     new = {name: rewrap_text(box, old, name) for name, old in _in_settings(house).items()}
     changed = {name: value for name, value in new.items() if value != _in_settings(house)[name]}
     return Rotation(key, resealed, changed.get(PASSWORD), changed.get(CLIENT_SECRET))
@@ -62,6 +66,8 @@ def key_uses(house: House) -> list[KeyUse]:
     """Every key of the file, the one that seals last; one that opens nothing may be taken out."""
     parts = (house.provisioning, house.configuration, house.connectors, house.crm)
     uses: Counter[str] = sum((part.sealed_by() for part in parts), Counter())
+    with house.database.engine.connect() as connection:
+        uses.update(audit_chain.signed_by(connection))
     uses.update(key for value in _in_settings(house).values() if (key := key_id_of(value)) is not None)
     keys = SecretBox(house.settings.secret_key_path).key_ids()
     return [KeyUse(key, uses[key], key == keys[-1]) for key in keys]

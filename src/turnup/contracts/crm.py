@@ -149,6 +149,17 @@ class CustomerOpened:
     address_id: AddressId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """As an envelope says it."""
+
+    name: str
+    street: str
+    postcode: str
+    city: str
+    country: str
+
+
 class Reads(Protocol):
     def customer(self, customer_id: CustomerId) -> CustomerView | None: ...
     def customers(self, customer_ids: Sequence[CustomerId]) -> Mapping[CustomerId, CustomerView]: ...
@@ -157,6 +168,10 @@ class Reads(Protocol):
     def accounts_of(self, customer_id: CustomerId) -> Sequence[AccountView]: ...
     def address(self, address_id: AddressId) -> AddressView | None: ...
     def payment_methods(self, account_id: AccountId) -> Sequence[PaymentMethodView]: ...
+    def recipient(self, customer_id: CustomerId) -> Recipient | None:
+        """To whom her documents are addressed; of an erased customer as it was, as long as law wants it."""
+        ...
+
     def legal_entity(self, code: str) -> LegalEntityId | None: ...
     def legal_entity_name(self, legal_entity_id: LegalEntityId) -> str | None:
         """As it stands at the head of its documents."""

@@ -24,6 +24,8 @@ class Quarantined:
     reason: str
     remedy: str | None
     raw: str
+    """The row as it came; shown, never stored."""
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from turnup.kernel.errors import Conflict, InvalidInput, NotAllowed
 
 AREAS = (
     "access",
+    "audit",
     "billing",
     "brake",
     "catalog",
@@ -23,6 +24,7 @@ AREAS = (
     "freezes",
     "operations",
     "orders",
+    "privacy",
     "products",
     "reconciliation",
     "resources",

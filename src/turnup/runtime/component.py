@@ -17,8 +17,11 @@ from turnup.runtime.dangerous import Dangerous
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable, Workflow
 from turnup.runtime.events import Consumer, Handlers
+from turnup.runtime.personal import Privacy
 from turnup.runtime.restored import Gate
 from turnup.runtime.unit_of_work import UnitOfWork
+
+NOTHING_DECLARED = Privacy(classes={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Schema:
     name: str
     metadata: MetaData
     ddl: Sequence[str] = ()
+    privacy: Privacy = NOTHING_DECLARED
+    """The class of every column, and what follows for a person's rights and for retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,3 +27,5 @@ brake_changes = Counter(
 )
 brake_waiting = Gauge("turnup_brake_waiting", "Automatic changes that wait for a person's release")
 freezes = Gauge("turnup_freezes", "Freezes of network elements that are in force")
+audit_sealed = Counter("turnup_audit_sealed", "Audit entries sealed into the hash chain", [])
+purged = Counter("turnup_purged_rows", "Rows and files taken away by age", ["what"])

@@ -26,6 +26,8 @@ def install(engine: Engine, url: str, schemas: Sequence[Schema]) -> None:
         lock_setup(connection)
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS runtime"))
         tables.metadata.create_all(connection)
+        for statement in tables.DDL:
+            connection.exec_driver_sql(statement)
         connection.execute(
             text("INSERT INTO runtime.sequencer (id, last_position) VALUES (1, 0) ON CONFLICT DO NOTHING")
         )
@@ -40,7 +42,7 @@ def lock_setup(connection: Connection) -> None:
 
 def layout_statements(schemas: Sequence[Schema]) -> list[str]:
     """What `install` does on an empty database, as SQL text; without DBOS's own tables."""
-    statements = ["CREATE SCHEMA IF NOT EXISTS runtime", *_creation(tables.metadata)]
+    statements = ["CREATE SCHEMA IF NOT EXISTS runtime", *_creation(tables.metadata), *tables.DDL]
     statements.append("INSERT INTO runtime.sequencer (id, last_position) VALUES (1, 0)")
     for schema in schemas:
         role = role_of(schema.name)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from turnup.kernel.errors import Conflict, InvalidInput
 
@@ -78,6 +80,14 @@ class SecretBox:
     def key_ids(self) -> list[str]:
         """The keys of the file, the one that seals last."""
         return [key_id.hex() for key_id in self._load()]
+
+    def derived(self, purpose: str, key_id: str) -> bytes | None:
+        """A key of its own for this purpose (HKDF, RFC 5869), from one of the file's keys; None where the
+        file lacks it."""
+        key = self._load().get(bytes.fromhex(key_id))
+        if key is None:
+            return None
+        return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
 
     def _wrap(self, data_key: bytes, context: str) -> bytes:
         key_id, key = list(self._load().items())[-1]

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from turnup.kernel.errors import InvalidInput
+from turnup.kernel.privacy import retention
 
 ENV_PREFIX = "TURNUP_"
 CONFIG_VARIABLE = "TURNUP_CONFIG"
@@ -57,6 +58,14 @@ def _postgres_url(url: SecretStr) -> SecretStr:
     if not re.match(r"postgres(ql)?(\+psycopg)?://", url.get_secret_value()):
         raise ValueError("write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url
+
+
+def _known_retention(days: dict[str, int]) -> dict[str, int]:
+    try:
+        retention(days)
+    except InvalidInput as error:
+        raise ValueError(f"{error.field}: {error.message}; {error.remedy}") from None
+    return days
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
@@ -237,8 +246,8 @@ class Settings(BaseSettings):
     four_eyes: list[str] = Field(
         default=[],
         description="Actions that need a second person: `all`, or some of brake.release, freeze.lift_all, "
-        "secrets.rotate, staff.grant. None by default: an installation starts with one person. Once there "
-        'are two, `["all"]` is advised.',
+        "privacy.erase, secrets.rotate, staff.grant. None by default: one starts with one person. "
+        'Once there are two, `["all"]` is advised.',
     )
     four_eyes_hours: float = Field(
         default=8.0, gt=0, description="Hours that a request waits for its second person; then it expires."
@@ -261,6 +270,14 @@ class Settings(BaseSettings):
         default="sub",
         description="Claim of the ID token that names a staff member (her `oidc_identity`); `email` counts "
         "only where the provider has verified it.",
+    )
+
+    retention_days: Annotated[dict[str, int], AfterValidator(_known_retention)] = Field(
+        default={},
+        description="Days that data is kept after it was over, by kind, where not the default: traffic 180, "
+        "measurements 400, messages 730, imports 90, operations 1095, events 1095, workflows 180, logins 90, "
+        "logs 30, element_backups 400, audit 3653, documents 3653 (from the end of the year); 0: for ever. "
+        'As in `{"traffic": 90}`.',
     )
 
     simulated_clock: bool = Field(

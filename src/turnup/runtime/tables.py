@@ -8,11 +8,13 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -20,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata = MetaData(schema="runtime")
 
@@ -100,8 +102,38 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("before", JSONB, nullable=True),
     Column("after", JSONB, nullable=True),
+    Column("link", BigInteger, nullable=True, comment="null: not sealed yet"),
     Index("audit_subject", "subject"),
+    Index("audit_at", "at"),
+    Index("audit_sealed", "link", postgresql_where=text("link IS NOT NULL")),
+    Index("audit_unsealed", "audit_id", postgresql_where=text("link IS NULL")),
 )
+
+audit_link = Table(
+    "audit_link",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("sealed_at", DateTime(timezone=True), nullable=False),
+    Column("audit_ids", ARRAY(BigInteger), nullable=False),
+    Column("digests", LargeBinary, nullable=False, comment="SHA-256 of each, 32 bytes"),
+    Column("hash", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+)
+"""The audit's hash chain (kernel.audit_chain), a batch of entries a link."""
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("taken_at", DateTime(timezone=True), nullable=False),
+    Column("entries", BigInteger, nullable=False),
+)
+"""The last link of each that retention took away."""
 
 api_token = Table(
     "api_token",
@@ -224,3 +256,83 @@ restored = Table(
     Column("decisions", JSONB),
 )
 """Every time the books went back. While the last row is not released, nothing runs and nothing is written."""
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("erasure_id", UUID(as_uuid=True), primary_key=True),
+    Column("party_id", UUID(as_uuid=True), nullable=False, unique=True),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("tried_at", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False, comment="asked | blocked | done"),
+    Column("in_the_way", JSONB, nullable=False),
+    Column("documents_until", Date),
+    Column("changed", JSONB, nullable=False),
+    Column("kept", JSONB, nullable=False),
+    Column("done_at", DateTime(timezone=True)),
+    Column("again", Boolean, nullable=False, server_default=text("false")),
+)
+"""The erasure register: ids only. `again`: applied once more because the books went back in time."""
+
+purge = Table(
+    "purge",
+    metadata,
+    Column("purge_id", Text, primary_key=True),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("actor", Text, nullable=False),
+)
+
+purged = Table(
+    "purged",
+    metadata,
+    Column("purge_id", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("before", DateTime(timezone=True), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    PrimaryKeyConstraint("purge_id", "what"),
+)
+"""What a purge took away: counted in the transactions that deleted it."""
+
+_GUARD_AUDIT = """
+create or replace function runtime.guard_audit() returns trigger language plpgsql as $$
+declare
+  was jsonb; becomes jsonb; place bigint;
+begin
+  if tg_op = 'UPDATE' then
+    was := to_jsonb(old);
+    becomes := to_jsonb(new);
+    if tg_table_name = 'audit' and was ->> 'link' is null and was - 'link' = becomes - 'link' then
+      return new;
+    end if;
+    if tg_table_name <> 'audit' and was - 'mac' - 'key_id' = becomes - 'mac' - 'key_id' then
+      return new;
+    end if;
+  elsif tg_op = 'DELETE' and tg_table_name <> 'audit_checkpoint' then
+    was := to_jsonb(old);
+    place := coalesce(was ->> 'link', was ->> 'n');
+    if place <= (select max(n) from runtime.audit_checkpoint) then
+      return old;
+    end if;
+  end if;
+  raise exception using errcode = 'insufficient_privilege',
+    message = 'the audit is insert-only; only age takes entries away, whole links at a time';
+end $$
+"""
+
+DDL: tuple[str, ...] = (
+    _GUARD_AUDIT,
+    *(
+        f"create or replace trigger {table}_guard before update or delete on runtime.{table}"
+        " for each row execute function runtime.guard_audit()"
+        for table in ("audit", "audit_link", "audit_checkpoint")
+    ),
+    *(
+        f"create or replace trigger {table}_keep before truncate on runtime.{table}"
+        " for each statement execute function runtime.guard_audit()"
+        for table in ("audit", "audit_link", "audit_checkpoint")
+    ),
+)
+"""Guards against slips and stolen component roles; the owner may drop them, and then the chain tells."""

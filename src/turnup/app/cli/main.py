@@ -5,6 +5,7 @@ import sys
 import typer
 
 from turnup.app.cli import (
+    audit,
     bill,
     config,
     connector,
@@ -13,6 +14,7 @@ from turnup.app.cli import (
     lab,
     order,
     output,
+    privacy,
     restoration,
     safety,
     secrets,
@@ -39,6 +41,8 @@ secrets.register(app)
 safety.register(app)
 restoration.register(app)
 staff.register(app)
+audit.register(app)
+privacy.register(app)
 
 
 def main() -> None:

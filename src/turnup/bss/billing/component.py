@@ -6,6 +6,7 @@ from functools import partial
 import structlog
 
 from turnup.bss.billing.handlers import handlers
+from turnup.bss.billing.privacy import PRIVACY
 from turnup.bss.billing.routes import routers
 from turnup.bss.billing.rules.policies import billing_policy, credit_policy, dunning_policy, tax_rates
 from turnup.bss.billing.service.billing import Billing
@@ -16,7 +17,7 @@ from turnup.runtime.component import Component, Runtime, Schema, Tick
 
 log = structlog.get_logger(__name__)
 
-SCHEMA = Schema(name="billing", metadata=metadata, ddl=DDL)
+SCHEMA = Schema(name="billing", metadata=metadata, ddl=DDL, privacy=PRIVACY)
 
 POLICY_CHECKS: Mapping[str, Callable[[Mapping[str, object], str], object]] = {
     "billing": billing_policy,

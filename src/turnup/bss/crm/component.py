@@ -4,6 +4,7 @@ from importlib.resources import files
 
 from turnup.bss.crm import tables
 from turnup.bss.crm.handlers import handlers
+from turnup.bss.crm.privacy import PRIVACY
 from turnup.bss.crm.routes import build_router
 from turnup.bss.crm.routes.payment_methods import payment_methods_router
 from turnup.bss.crm.rules import Templates
@@ -13,7 +14,7 @@ from turnup.contracts import provisioning
 from turnup.contracts.crm import MessageGateway
 from turnup.runtime.component import Component, Runtime, Schema
 
-SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL)
+SCHEMA = Schema(name="crm", metadata=tables.metadata, ddl=tables.DDL, privacy=PRIVACY)
 
 
 def new_service(runtime: Runtime, seal: Seal | None = None) -> CrmService:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
+from uuid import UUID
 
 from turnup.contracts.crm import NewAddress, NewCustomer, NewPaymentMethod
 from turnup.kernel.ids import BrandId, LegalEntityId, derived_id
@@ -36,6 +37,17 @@ class PartyDetails:
     phone: str | None = None
     language: str = "en"
     address: NewAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyIds:
+    """What leads to a party; see contracts.privacy.Person."""
+
+    customers: tuple[UUID, ...]
+    accounts: tuple[UUID, ...]
+    addresses: tuple[UUID, ...]
+    externals: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
+from typing import Any
 from uuid import UUID
 
 from turnup.bss.crm import store
-from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyKind
+from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyIds, PartyKind
 from turnup.bss.crm.rules import (
     Templates,
     check_account,
@@ -28,6 +30,7 @@ from turnup.contracts.crm import (
     NewCustomer,
     NewPaymentMethod,
     PaymentMethodView,
+    Recipient,
 )
 from turnup.contracts.unit import Unit
 from turnup.kernel.clock import business_date
@@ -102,6 +105,28 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.payment_methods(connection, account_id)
 
+    def recipient(self, customer_id: CustomerId) -> Recipient | None:
+        with self._runtime.snapshot("crm") as connection:
+            kept = store.recipient(connection, customer_id)
+            found = store.customers(connection, [customer_id])
+            where = store.newest_address(connection, found[0].party_id) if found else None
+        if kept is not None or not found:
+            return kept
+        return Recipient(
+            name=found[0].name,
+            street=where.street if where else "",
+            postcode=where.postcode if where else "",
+            city=where.city if where else "",
+            country=where.country if where else "",
+        )
+
+    def person(self, named: str) -> tuple[PartyId, PartyIds]:
+        """Who is meant by a customer's number, a mail address, or the id of a customer or party. Raises
+        NotFound, and Conflict where a mail address is several parties'."""
+        with self._runtime.snapshot("crm") as connection:
+            party_id = _party_named(connection, named.strip())
+            return party_id, store.ids_of_party(connection, party_id)
+
     def legal_entity(self, code: str) -> LegalEntityId | None:
         with self._runtime.snapshot("crm") as connection:
             return store.legal_entity(connection, code)
@@ -143,12 +168,14 @@ class CrmService:
         """Add a legal entity, or give it another name."""
         identity = LegalEntityId(derived_id("legal_entity", code))
         store.ensure_entity(unit.connection, "legal_entity", identity, code, name)
+        unit.audit("crm.legal_entity", identity, after={"code": code, "name": name})
         return identity
 
     def ensure_brand(self, unit: Unit, code: str, name: str) -> BrandId:
         """Add a brand, or give it another name."""
         identity = BrandId(derived_id("brand", code))
         store.ensure_entity(unit.connection, "brand", identity, code, name)
+        unit.audit("crm.brand", identity, after={"code": code, "name": name})
         return identity
 
     def create_party(self, unit: Unit, details: PartyDetails, key: str | None = None) -> PartyId:
@@ -160,6 +187,7 @@ class CrmService:
             if store.party(unit.connection, party_id) is not None:
                 return party_id
         store.add_party(unit.connection, party_id, details, unit.now)
+        unit.audit("crm.create_party", party_id)
         if details.address is not None:
             self.add_address(unit, party_id, details.address)
         return party_id
@@ -171,10 +199,13 @@ class CrmService:
         known = store.party(unit.connection, party_id)
         if known is None:
             raise NotFound(f"there is no party {party_id}", field="id")
+        if store.is_erased(unit.connection, party_id):
+            raise _erased("id")
         store.update_party(unit.connection, party_id, details)
         if details.address is not None and details.address != known[0].address:
             self.add_address(unit, party_id, details.address)
-        unit.audit("crm.update_party", party_id)  # who and when; what is personal stays out of the audit
+        changed = [field.name for field in fields(details) if _differs(known[0], details, field.name)]
+        unit.audit("crm.update_party", party_id, after={"changed": changed})  # which, never what it was or is
 
     def add_address(self, unit: Unit, party_id: PartyId, new: NewAddress) -> AddressId:
         check_address(new)
@@ -198,6 +229,8 @@ class CrmService:
             raise InvalidInput(
                 f"there is no party {party_id}", field="engagedParty.id", remedy="create the party first"
             )
+        if store.is_erased(unit.connection, party_id):
+            raise _erased("engagedParty.id")
         check_account(terms.currency, terms.time_zone, terms.bill_cycle_day)
         return self._known(unit, terms.external_id, terms.content_hash) or self._open(unit, terms, party_id)
 
@@ -262,6 +295,9 @@ class CrmService:
         store.lock_external(unit.connection, external_id)
         customer = store.customer_by(unit.connection, external_id=external_id)
         if customer is None:
+            former = derived_id("customer", external_id)
+            if store.party_of_customer(unit.connection, former) is not None:
+                raise _erased("external_id")
             return None
         first = store.content_hash(unit.connection, customer.id)
         if content_hash is not None and first not in (None, content_hash):
@@ -393,3 +429,37 @@ class CrmService:
                 remedy="choose another, or leave it out to get the next free one",
             )
         return wanted
+
+
+def _erased(field: str) -> Conflict:
+    return Conflict(
+        "this person was erased", field=field, remedy="make a new customer, under a key of its own"
+    )
+
+
+def _party_named(connection: Any, named: str) -> PartyId:
+    customer = store.customer_by(connection, number=named)
+    if customer is not None:
+        return customer.party_id
+    found: list[UUID] = store.parties_with_mail(connection, named) if "@" in named else []
+    if len(found) > 1:
+        raise Conflict(
+            f"{len(found)} parties have this mail address",
+            field="person",
+            remedy="give the customer's number",
+        )
+    with suppress(ValueError):
+        given = UUID(named)
+        owner = store.party_of_customer(connection, given)
+        found = [owner] if owner else [given] if store.party(connection, given) else []
+    if not found:
+        raise NotFound(
+            "there is no such person",
+            field="person",
+            remedy="give a customer's number, mail address, or the id of a customer or party",
+        )
+    return PartyId(found[0])
+
+
+def _differs(before: PartyDetails, after: PartyDetails, name: str) -> bool:
+    return bool(getattr(before, name) != getattr(after, name))

@@ -5,12 +5,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, exists, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.crm import tables
-from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyKind
-from turnup.contracts.crm import AccountView, AddressView, CustomerView, NewAddress, PaymentMethodView
+from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyIds, PartyKind
+from turnup.contracts.crm import (
+    AccountView,
+    AddressView,
+    CustomerView,
+    NewAddress,
+    PaymentMethodView,
+    Recipient,
+)
 from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
 
 _customer, _party, _contact = tables.customer, tables.party, tables.contact
@@ -212,6 +219,53 @@ def customer_by(
     condition = _customer.c.number == number if number is not None else _customer.c.external_id == external_id
     row = connection.execute(_customers().where(condition)).one_or_none()
     return None if row is None else _customer_view(row)
+
+
+def recipient(connection: Connection, customer_id: CustomerId) -> Recipient | None:
+    """What was kept of an erased customer for her documents."""
+    table = tables.document_recipient
+    row = connection.execute(select(table).where(table.c.customer_id == customer_id)).one_or_none()
+    if row is None:
+        return None
+    return Recipient(
+        name=row.name, street=row.street, postcode=row.postcode, city=row.city, country=row.country
+    )
+
+
+def is_erased(connection: Connection, party_id: UUID) -> bool:
+    """Whether the person used her right to erasure."""
+    return bool(connection.scalar(select(_party.c.erased_at).where(_party.c.party_id == party_id)))
+
+
+def parties_with_mail(connection: Connection, address: str) -> list[UUID]:
+    """Parties with this mail address, whatever the case of its letters."""
+    same = (_contact.c.kind == "email") & (func.lower(_contact.c.value) == address.lower())
+    return list(connection.scalars(select(_contact.c.party_id).where(same).order_by(_contact.c.party_id)))
+
+
+def ids_of_party(connection: Connection, party_id: UUID) -> PartyIds:
+    """Every id that leads to this party."""
+    customer = select(_customer.c.customer_id).where(_customer.c.party_id == party_id)
+    external = select(_customer.c.external_id).where(
+        _customer.c.party_id == party_id, _customer.c.external_id.is_not(None)
+    )
+    account = select(_account.c.account_id).where(_account.c.customer_id.in_(customer))
+    place = select(_address.c.address_id).where(_address.c.party_id == party_id)
+    told = select(_message.c.key).where(_message.c.customer_id.in_(customer))
+    return PartyIds(
+        customers=tuple(connection.scalars(customer)),
+        accounts=tuple(connection.scalars(account)),
+        addresses=tuple(connection.scalars(place)),
+        externals=tuple(connection.scalars(external)),
+        messages=tuple(connection.scalars(told)),
+    )
+
+
+def party_of_customer(connection: Connection, customer_id: UUID) -> UUID | None:
+    found: UUID | None = connection.scalar(
+        select(_customer.c.party_id).where(_customer.c.customer_id == customer_id)
+    )
+    return found
 
 
 def content_hash(connection: Connection, customer_id: CustomerId) -> str | None:

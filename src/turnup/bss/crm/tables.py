@@ -52,6 +52,7 @@ party = Table(
     Column("family_name", Text),
     Column("language", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("erased_at", DateTime(timezone=True)),
     CheckConstraint("kind IN ('individual', 'organization')", name="party_kind"),
 )
 
@@ -79,7 +80,7 @@ address = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("address_party", "party_id"),
 )
-"""Rows never change: a service keeps pointing at the address it was built for."""
+"""Rows never change, but for an erasure: a service keeps pointing at the address it was built for."""
 
 customer = Table(
     "customer",
@@ -147,6 +148,19 @@ message = Table(
     Index("message_customer", "customer_id", "n"),
     CheckConstraint("state IN ('queued', 'sent', 'failed')", name="message_state"),
 )
+
+document_recipient = Table(
+    "document_recipient",
+    metadata,
+    Column("customer_id", ForeignKey(customer.c.customer_id), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("street", Text, nullable=False),
+    Column("postcode", Text, nullable=False),
+    Column("city", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("keep_until", Date, nullable=False),
+)
+"""To whom the documents of an erased customer were addressed, as long as tax law wants them to say so."""
 
 DDL = (
     f"INSERT INTO crm.legal_entity (legal_entity_id, code, name)"

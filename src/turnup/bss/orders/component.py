@@ -2,13 +2,14 @@
 
 from turnup.bss.orders import tables
 from turnup.bss.orders.handlers import handlers
+from turnup.bss.orders.privacy import PRIVACY
 from turnup.bss.orders.routes import routers
 from turnup.bss.orders.service import Orders
 from turnup.bss.orders.workflows import Fulfilment, Resumption, workflows
 from turnup.contracts import catalog, crm, inventory, provisioning
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="orders", metadata=tables.metadata)
+SCHEMA = Schema(name="orders", metadata=tables.metadata, privacy=PRIVACY)
 
 
 def build(

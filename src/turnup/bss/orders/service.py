@@ -105,6 +105,8 @@ class Orders:
             content_hash=digest,
         )
         self._add_tasks(unit, order)
+        asked = {"number": order.number, "items": [f"{i.action.value} {i.offering_code}" for i in items]}
+        unit.audit("orders.submitted", order_id, after=asked)
         self._changed(unit, order)
         if not later:
             self._start(unit, order)
@@ -631,6 +633,7 @@ class Orders:
             revision=1,
         )
         store.save_product(unit.connection, product)
+        unit.audit("orders.adopted", product.id, after={"offering": product.offering_code})
         self._agree(unit, product, offering, first=True, adopted=True, promotion=adopted.promotion)
 
     # --- reads --------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ class MaildirGateway:
         refuse_in_transaction("maildir")
         for folder in ("tmp", "new", "cur"):
             (self._path / folder).mkdir(parents=True, exist_ok=True)
-        name = f"{fingerprint(message.key)}.turnup"
-        if (self._path / "new" / name).exists() or any((self._path / "cur").glob(f"{name}*")):
+        if message_files(self._path, message.key):
             return
+        name = _name(message.key)
         mail = render(message, sender=self._sender, at=self._clock.now())
         scratch = self._path / "tmp" / f"{name}.{os.getpid()}"
         with scratch.open("wb") as file:
@@ -33,3 +33,13 @@ class MaildirGateway:
             file.flush()
             os.fsync(file.fileno())
         scratch.rename(self._path / "new" / name)
+
+
+def message_files(path: Path, key: str) -> list[Path]:
+    """Where the message with this key lies, read by somebody (`cur`) or not."""
+    new = path / "new" / _name(key)
+    return [*([new] if new.exists() else []), *sorted((path / "cur").glob(f"{_name(key)}*"))]
+
+
+def _name(key: str) -> str:
+    return f"{fingerprint(key)}.turnup"

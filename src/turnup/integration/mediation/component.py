@@ -6,6 +6,7 @@ from turnup.contracts import billing, catalog, configuration, crm, inventory, or
 from turnup.contracts.mediation import FileGateway
 from turnup.integration.mediation import tables
 from turnup.integration.mediation.handlers import handlers
+from turnup.integration.mediation.privacy import PRIVACY
 from turnup.integration.mediation.routes import routers
 from turnup.integration.mediation.service.connectors import Connectors
 from turnup.integration.mediation.service.files import Files
@@ -18,7 +19,7 @@ from turnup.integration.mediation.workflows.takeover import Importer
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 from turnup.runtime.secrets import SecretBox
 
-SCHEMA = Schema(name="mediation", metadata=tables.metadata)
+SCHEMA = Schema(name="mediation", metadata=tables.metadata, privacy=PRIVACY)
 _LOOK_EVERY_S = 5.0
 
 

@@ -2,12 +2,13 @@
 
 from turnup.contracts import billing, configuration, inventory, orders, provisioning
 from turnup.integration.reconciliation import tables
+from turnup.integration.reconciliation.privacy import PRIVACY
 from turnup.integration.reconciliation.routes import routers
 from turnup.integration.reconciliation.service import Reconciliation
 from turnup.integration.reconciliation.workflows import Reconciler
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="reconciliation", metadata=tables.metadata)
+SCHEMA = Schema(name="reconciliation", metadata=tables.metadata, privacy=PRIVACY)
 
 
 def build(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from turnup.contracts import inventory
 from turnup.contracts.configuration import ElementDriver
 from turnup.oss.configuration import tables
+from turnup.oss.configuration.privacy import PRIVACY
 from turnup.oss.configuration.routes import dangerous, routers
 from turnup.oss.configuration.service import Configuration
 from turnup.oss.configuration.workflows import ApplyPath
@@ -12,7 +13,7 @@ from turnup.runtime import metrics
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 from turnup.runtime.secrets import SecretBox
 
-SCHEMA = Schema(name="configuration", metadata=tables.metadata)
+SCHEMA = Schema(name="configuration", metadata=tables.metadata, privacy=PRIVACY)
 _BACKUP_EVERY_S = 60.0
 _COUNT_EVERY_S = 60.0
 

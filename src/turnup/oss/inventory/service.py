@@ -78,6 +78,7 @@ class Inventory:
             elements_by_role=elements,
             now=unit.now,
         )
+        _audit(unit, "reserved", request.service_id, held.resources if held else {}, resources)
         return Reservation(
             service_id=request.service_id, resources=resources, elements=elements, status=status
         )
@@ -86,6 +87,7 @@ class Inventory:
         held = self._held(unit, service_id)
         if held.status == HoldingStatus.RESERVED:
             store.set_status(unit.connection, service_id, HoldingStatus.ASSIGNED, unit.now)
+            _audit(unit, "assigned", service_id, held.resources, held.resources)
         store.give_back_surplus(unit.connection, service_id, list(held.resources.values()))
 
     def regain(self, unit: Unit, service_id: ServiceId, resources: Mapping[str, str]) -> Reservation:
@@ -98,6 +100,7 @@ class Inventory:
         }
         back = replace(held, resources={**known, **resources, **former})
         self._save(unit, back)
+        _audit(unit, "regained", service_id, held.resources, back.resources)
         return back
 
     def _regain_address(self, unit: Unit, service_id: ServiceId, kind: str, value: str) -> str:
@@ -142,6 +145,7 @@ class Inventory:
             elements_by_role={} if gone else held.elements,
             now=unit.now,
         )
+        _audit(unit, "released", service_id, held.resources, staying)
 
     def set_ont_serial(self, unit: Unit, service_id: ServiceId, serial: str) -> None:
         held = self._held(unit, service_id)
@@ -407,3 +411,12 @@ class Inventory:
 
 def _is_access_port(connection: Any, element_id: ElementId, port: str) -> bool:
     return any(known.name == port and known.kind != "uplink" for known in store.ports(connection, element_id))
+
+
+def _audit(
+    unit: Unit, what: str, service_id: ServiceId, before: Mapping[str, str], after: Mapping[str, str]
+) -> None:
+    """Kinds only: an address leads to a person, and the audit is not erased. What a repetition finds done
+    already is no change."""
+    if what == "assigned" or dict(before) != dict(after):
+        unit.audit(f"inventory.{what}", service_id, before=sorted(before), after=sorted(after))

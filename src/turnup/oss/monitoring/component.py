@@ -4,10 +4,11 @@ from turnup.contracts import inventory, provisioning
 from turnup.contracts.monitoring import AccountingSources, ElementProbe
 from turnup.oss.monitoring import tables
 from turnup.oss.monitoring.model import Policy
+from turnup.oss.monitoring.privacy import PRIVACY
 from turnup.oss.monitoring.service import Monitoring
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="monitoring", metadata=tables.metadata)
+SCHEMA = Schema(name="monitoring", metadata=tables.metadata, privacy=PRIVACY)
 
 
 def build(

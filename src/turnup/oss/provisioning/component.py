@@ -8,13 +8,14 @@ from turnup.contracts import catalog, configuration, inventory
 from turnup.contracts.provisioning import AaaGateway
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.handlers import handlers
+from turnup.oss.provisioning.privacy import PRIVACY
 from turnup.oss.provisioning.routes import dangerous, management_router, routers
 from turnup.oss.provisioning.rules.brake import BrakePolicy, brake_policy
 from turnup.oss.provisioning.service import Provisioning, Seal
 from turnup.oss.provisioning.workflows import NetworkRealiser, Takeover, resume_lifted, workflows
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
-SCHEMA = Schema(name="provisioning", metadata=tables.metadata)
+SCHEMA = Schema(name="provisioning", metadata=tables.metadata, privacy=PRIVACY)
 
 
 POLICY_CHECKS: Mapping[str, Callable[[Mapping[str, object], str], object]] = {"brake": brake_policy}

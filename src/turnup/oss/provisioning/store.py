@@ -98,6 +98,15 @@ def ids_by_login(connection: Connection, logins: Sequence[str]) -> dict[str, Ser
     return {login: ServiceId(service_id) for login, service_id in found}
 
 
+def ids_of_accounts(connection: Connection, accounts: Sequence[UUID]) -> list[ServiceId]:
+    """Every service these accounts have or had."""
+    row = tables.service.c
+    found = connection.scalars(
+        select(row.service_id).where(row.account_id.in_(accounts)).order_by(row.service_id)
+    )
+    return [ServiceId(service_id) for service_id in found]
+
+
 def load_many(connection: Connection, service_ids: Sequence[ServiceId] | None) -> list[Service]:
     statement = select(tables.service).order_by(tables.service.c.service_id)
     if service_ids is not None:

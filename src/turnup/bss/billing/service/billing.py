@@ -179,18 +179,17 @@ class Billing(Reads, Commands):
         return documents.explain(self.by_number(number))
 
     def pdf(self, number: str, seller: str | None = None) -> bytes:
-        """The printed invoice; name and address come from crm as they are today. `seller` stands at its head;
+        """The printed invoice; name and address come from crm as they are today, of somebody who was erased
+        as they were then. `seller` stands at its head;
         without one, the account's legal entity does."""
         invoice = self.by_number(number)
         account = self._crm.account(invoice.account_id)
-        customer = self._crm.customer(account.customer_id) if account else None
-        address_id = customer.address_id if customer else None
+        recipient = self._crm.recipient(account.customer_id) if account else None
         if seller is None and account is not None:
             seller = self._crm.legal_entity_name(account.legal_entity_id)
         return documents.render_pdf(
             invoice,
-            name=customer.name if customer else "",
-            address=self._crm.address(address_id) if address_id else None,
+            recipient=recipient,
             account_number=account.number if account else "",
             seller=seller or "",
         )

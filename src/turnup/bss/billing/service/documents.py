@@ -16,7 +16,7 @@ from turnup.bss.billing.rules.explanation import explanation, text
 from turnup.bss.billing.store import accounts, documents, facts
 from turnup.bss.billing.store.bulk import Connection
 from turnup.contracts.billing import InvoiceLineView, InvoiceView
-from turnup.contracts.crm import AddressView
+from turnup.contracts.crm import Recipient
 from turnup.kernel.errors import Conflict
 from turnup.kernel.ids import AccountId, InvoiceId, ProductId, ServiceId, derived_id
 from turnup.kernel.money import Money
@@ -140,16 +140,16 @@ def explain(invoice: InvoiceView) -> str:
 
 
 def render_pdf(
-    invoice: InvoiceView, *, name: str, address: AddressView | None, account_number: str, seller: str
+    invoice: InvoiceView, *, recipient: Recipient | None, account_number: str, seller: str
 ) -> bytes:
     """The invoice as PDF. `seller` stands at its head; texts are data for the template, never its code."""
     money = _printer(invoice.currency)
     data = {
         "seller": seller,
-        "name": name,
-        "street": address.street if address else "",
-        "city": f"{address.postcode} {address.city}" if address else "",
-        "country": address.country if address else "",
+        "name": recipient.name if recipient else "",
+        "street": recipient.street if recipient else "",
+        "city": f"{recipient.postcode} {recipient.city}" if recipient else "",
+        "country": recipient.country if recipient else "",
         "account": account_number,
         "number": invoice.number or "draft",
         "date": str(invoice.invoice_date),

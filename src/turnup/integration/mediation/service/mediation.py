@@ -17,7 +17,8 @@ class Mediation:
         self._runtime = runtime
 
     def link(self, unit: Unit, system: str, kind: str, external_id: str, internal_id: UUID) -> None:
-        store.add_link(unit.connection, system, kind, external_id, internal_id)
+        if store.add_link(unit.connection, system, kind, external_id, internal_id):
+            unit.audit("mediation.linked", internal_id, after={"system": system, "kind": kind})
         known = store.internal_id(unit.connection, system, kind, external_id)
         if known != internal_id:
             raise Conflict(
@@ -39,8 +40,8 @@ class Mediation:
         with self._runtime.snapshot("mediation") as connection:
             return store.taken_over(connection, system)
 
-    def keep_quarantine(self, unit: Unit, source: str, records: Sequence[Quarantined]) -> None:
-        store.replace_quarantine(unit.connection, source, records, unit.now)
+    def keep_quarantine(self, unit: Unit, source: str, system: str, records: Sequence[Quarantined]) -> None:
+        store.replace_quarantine(unit.connection, source, system, records, unit.now)
 
     def internal_id(self, system: str, kind: str, external_id: str) -> UUID | None:
         with self._runtime.snapshot("mediation") as connection:

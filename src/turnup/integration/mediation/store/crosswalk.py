@@ -22,12 +22,14 @@ def internal_id(connection: Connection, system: str, kind: str, external_id: str
     return found
 
 
-def add_link(connection: Connection, system: str, kind: str, external_id: str, internal: UUID) -> None:
-    connection.execute(
+def add_link(connection: Connection, system: str, kind: str, external_id: str, internal: UUID) -> bool:
+    """False when this external id is linked already."""
+    statement = (
         insert(tables.crosswalk)
         .values(system=system, kind=kind, external_id=external_id, internal_id=internal)
         .on_conflict_do_nothing()
     )
+    return bool(connection.execute(statement).rowcount)
 
 
 def external_ids(connection: Connection, kind: str, internal: UUID) -> list[tuple[str, str]]:
@@ -100,7 +102,7 @@ def add_applied(
 
 
 def replace_quarantine(
-    connection: Connection, source: str, records: Sequence[Quarantined], now: datetime
+    connection: Connection, source: str, system: str, records: Sequence[Quarantined], now: datetime
 ) -> None:
     """What a source has in quarantine is what its last run left there."""
     connection.execute(delete(tables.quarantine).where(tables.quarantine.c.source == source))
@@ -115,6 +117,8 @@ def replace_quarantine(
                     "reason": record.reason,
                     "remedy": record.remedy,
                     "since": now,
+                    "system": system,
+                    "external_id": record.external_id,
                 }
                 for record in records
             ],
@@ -127,7 +131,13 @@ def quarantined(connection: Connection) -> list[Quarantined]:
     )
     return [
         Quarantined(
-            source=row.source, row=row.row, field=row.field, reason=row.reason, remedy=row.remedy, raw=""
+            source=row.source,
+            row=row.row,
+            field=row.field,
+            reason=row.reason,
+            remedy=row.remedy,
+            raw="",
+            external_id=row.external_id,
         )
         for row in rows
     ]

@@ -173,7 +173,7 @@ class Importer:
         quarantined.sort(key=lambda record: record.row)
         if not dry_run:
             with self._runtime.unit("mediation", f"import:{path.name}") as unit:
-                self._mediation.keep_quarantine(unit, path.name, quarantined)
+                self._mediation.keep_quarantine(unit, path.name, system, quarantined)
         return ImportReport(
             source=path.name,
             dry_run=dry_run,
@@ -227,7 +227,8 @@ class Importer:
                             remedy="change the customer in Turnup, or restore the row",
                         )
                 except TurnupError as error:
-                    quarantined.append(_quarantined(path.name, n, text, error))
+                    external_id = values.get("external_id", "").strip()
+                    quarantined.append(_quarantined(path.name, n, text, error, external_id))
                     continue
                 rows.append(_Row(n=n, raw=text, digest=digest, record=record))
         return rows, quarantined, unchanged, read
@@ -244,7 +245,7 @@ class Importer:
                         remedy="write ELEMENT/PORT as in the network document",
                     )
             except TurnupError as error:
-                row.failed = _quarantined(source, row.n, row.raw, error)
+                row.failed = _quarantined(source, row.n, row.raw, error, row.record.external_id)
 
     def _take_over(self, rows: Sequence[_Row], system: str, source: str) -> None:
         """Component by component, a chunk at a time; a row that fails in one is not taken further. Every step
@@ -266,7 +267,7 @@ class Importer:
                         with unit.attempt():
                             step(unit, row, system)
                     except TurnupError as error:
-                        row.failed = _quarantined(source, row.n, row.raw, error)
+                        row.failed = _quarantined(source, row.n, row.raw, error, row.record.external_id)
 
     def _open_customer(self, unit: UnitOfWork, row: _Row, system: str) -> None:
         record = row.record
@@ -407,9 +408,15 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _quarantined(source: str, n: int, raw: str, error: TurnupError) -> Quarantined:
+def _quarantined(source: str, n: int, raw: str, error: TurnupError, external_id: str) -> Quarantined:
     return Quarantined(
-        source=source, row=n, field=error.field, reason=error.message, remedy=error.remedy, raw=raw
+        source=source,
+        row=n,
+        field=error.field,
+        reason=error.message,
+        remedy=error.remedy,
+        raw=raw,
+        external_id=external_id or None,
     )
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from turnup.contracts import inventory
 from turnup.contracts.provisioning import (
@@ -61,6 +62,11 @@ class Provisioning:
             service = self._new(unit, request, reservation)
             rules.fragments(service)  # a specification that cannot be rendered fails now, not on the network
             store.add(unit.connection, service, unit.now)
+            unit.audit(
+                "provisioning.designed",
+                service.id,
+                after={"number": service.number, "product": str(service.product_id)},
+            )
             return service.generation
         if present.state is ServiceState.CEASED:
             raise Conflict(
@@ -85,8 +91,8 @@ class Provisioning:
         unit.audit(
             "provisioning.redesigned",
             present.id,
-            before={**present.characteristics, **present.resources},
-            after={**wanted.characteristics, **wanted.resources, "cause": _cause_text(cause)},
+            before=_audited(present),
+            after={**_audited(wanted), "cause": _cause_text(cause)},
         )
         return wanted.generation
 
@@ -118,6 +124,10 @@ class Provisioning:
             service = replace(service, facts=replace(service.facts, speeds_kbps=realisation.speeds_kbps))
         if service != present:
             store.save(unit.connection, service)
+            if service.state is not present.state:
+                unit.audit(
+                    "provisioning.realised", service.id, before=present.state.value, after=service.state.value
+                )
         for event in events:
             unit.emit(event)
 
@@ -135,6 +145,7 @@ class Provisioning:
         if present.state is not ServiceState.SUSPENDED:
             service = replace(service, state=rules.unsuspended_state(service))
         store.save(unit.connection, service)
+        unit.audit("provisioning.accepted", service_id, before=present.state.value, after=service.state.value)
         unit.emit(
             ServiceAccepted(
                 service_id=service.id, product_id=service.product_id, account_id=service.account_id, at=at
@@ -158,6 +169,7 @@ class Provisioning:
         )
         rules.fragments(service)
         store.add(unit.connection, service, unit.now)
+        unit.audit("provisioning.adopted", service.id, after={"number": service.number})
 
     @staticmethod
     def _refuse_observed(present: Service) -> None:
@@ -199,6 +211,7 @@ class Provisioning:
 
     def repair(self, unit: Unit, service_id: ServiceId, key: str) -> None:
         """Apply the desired state again, durably; once per key."""
+        unit.audit("provisioning.repaired", service_id, after=key)
         unit.start(REALISE, f"repair:{service_id}:{key}", str(service_id))
 
     # --- the brake ----------------------------------------------------------------------------------------
@@ -388,6 +401,11 @@ class Provisioning:
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
 
+    def services_of(self, accounts: Sequence[UUID]) -> Sequence[ServiceId]:
+        """Every service these accounts have or had, whatever its state."""
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.ids_of_accounts(connection, accounts)
+
     def brake(self) -> BrakeView:
         return self._brake.view()
 
@@ -463,3 +481,9 @@ def _cause_text(cause: Cause) -> str:
 def _repair_key(service: Service) -> str:
     """Common to all repairs of one desired state: refused once, it stays refused until it changes."""
     return f"repair:{service.id}:{service.generation}:"
+
+
+def _audited(service: Service) -> dict[str, object]:
+    """Of the design, what the audit may hold: no login and no addresses, which lead to a person."""
+    plan = {name: value for name, value in service.characteristics.items() if name != "login"}
+    return {"generation": service.generation, "plan": plan, "holds": sorted(service.resources)}
