@@ -22,6 +22,8 @@ from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
+from turnup.gateways.radius.driver import RadiusDriver
+from turnup.gateways.radius.sessions import RadiusSessions
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
 from turnup.gateways.tlos.sessions import NasSessions
@@ -141,6 +143,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "tlos": TlosDriver(ssh),
             "linux": LinuxDriver(ssh),
             "kea": KeaDriver(),
+            "radius": RadiusDriver(),
             "aaa_database": AaaDatabaseDriver(engine.aaa_url),
         },
         box,
@@ -156,6 +159,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         {
             "tlos": NasSessions(nas),
             "linux": LinuxSessions(nas),
+            "radius": RadiusSessions(nas),
         },
     )
     provisioning_part, realiser = provisioning_component.build(

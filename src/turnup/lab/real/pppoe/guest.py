@@ -72,7 +72,7 @@ def in_guest(folder: Path, *command: str | Path) -> list[str]:
 def main() -> int:
     folder, command = Path(sys.argv[1]), sys.argv[2:]
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
-    script = write(folder / "in" / f"{name}.part", f"exec {shlex.join(command)}\n")
+    script = write(folder / "in" / f"{name}.part", f"exec {shlex.join(command)}\n", mode=0o600)
 
     def end(number: int, frame: FrameType | None) -> None:
         (folder / "in" / f"{name}.kill").touch()
