@@ -18,7 +18,7 @@ _LOG = "/run/pppd.log"
 _DIAL = """umask 077
 printf '%s\\n' {secrets} >/etc/ppp/chap-secrets
 setsid pppd plugin rp-pppoe.so wan0 user {login} noauth defaultroute replacedefaultroute +ipv6 \\
-    mtu 1492 mru 1492 persist maxfail 0 holdoff 1 nodetach </dev/null >>/run/pppd.log 2>&1 &
+    mtu 1492 mru 1492 persist maxfail 0 holdoff 1 lcp-restart 1 nodetach </dev/null >>/run/pppd.log 2>&1 &
 echo $! >/run/dialling
 """
 _HANG_UP = """pid=$(cat /run/dialling 2>/dev/null) || exit 0

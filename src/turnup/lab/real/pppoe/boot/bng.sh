@@ -50,6 +50,7 @@ nodeflate
 novj
 mtu 1492
 mru 1492
+lcp-restart 1
 lcp-echo-interval 5
 lcp-echo-failure 3
 plugin radius.so
@@ -63,6 +64,6 @@ chmod +x /run/tell-agent /run/session /etc/ppp/ip-pre-up /etc/ppp/ipv6-up
 
 setsid "$PYTHON" -m turnup.lab.real.pppoe.agent "$FOLDER/bng.json" </dev/null >"$FOLDER/agent.log" 2>&1 &
 until [ -e /run/agent-ready ]; do sleep 0.1; done
-pppoe-server -I access.100 -L "$ROUTER4" -R "$UNUSED4" -N 250 -x 1 -O /etc/ppp/server-options -C "$NAME" -q /run/session
+pppoe-server -I access.100 -L "$ROUTER4" -R "$UNUSED4" -N 250 -O /etc/ppp/server-options -C "$NAME" -q /run/session
 echo ready >"$FOLDER/ready"
 jobs_from_outside
