@@ -135,14 +135,14 @@ def test_octets_of_a_session_are_her_usage(rig, sold):
     sent, received = sold.subscriber.counted()
     upload, download = accounted(rig, sold)
     assert received > 20_000_000
-    # taking leave of each other is counted by one of them only
-    assert abs(upload - sent) < 500 and abs(download - received) < 500
+    # a router advertisement or a farewell that is under way is counted at one end only
+    assert abs(upload - sent) < 3_000 and abs(download - received) < 3_000
     rig.stand.settle()
     with rig.stand.house.database.engine.connect() as connection:
         billed = connection.scalar(
             text("SELECT sum(octets) FROM billing.usage WHERE service_id = :id"), {"id": sold.service_id}
         )
-    assert billed >= upload + download
+    assert 0 <= billed - upload - download < 100_000, "but for her first sessions, which carried pings"
     sold.connect()
 
 

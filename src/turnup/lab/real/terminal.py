@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from turnup.lab.real.machine import run, succeeds
+from turnup.lab.real.machine import run, succeeds, wait_for
 
 _KBITS = re.compile(r"([0-9.]+) Kbits/sec")
 
@@ -45,6 +45,7 @@ class Terminal(ABC):
     ) -> float:
         """TCP goodput of iperf3 as the receiver counts it, the first second (slow start) left out."""
         chosen = ["--bind", source] if source else []
+        self._wait_for_iperf(address)
         said = run(
             *self.at_her_place(
                 "iperf3", "--json", "--client", address, "--time", str(seconds),
@@ -58,6 +59,7 @@ class Terminal(ABC):
         """A download that goes on meanwhile, over one TCP connection."""
         log = self._folder / "transfer.log"
         log.unlink(missing_ok=True)
+        self._wait_for_iperf(address)
         words = self.at_her_place(
             "iperf3", "--client", address, "--time", str(seconds), "--reverse",
             "--format", "k", "--forceflush", "--logfile", log,
@@ -68,6 +70,11 @@ class Terminal(ABC):
             ),
             log,
         )
+
+    def _wait_for_iperf(self, address: str) -> None:
+        """The server takes one at a time, and hears late of the end of the one before."""
+        tried = self.at_her_place("iperf3", "--client", address, "--bytes", "1")
+        wait_for(lambda: succeeds(tried), "iperf3 of the core is free")
 
     def fetch(self, url: str, *, timeout_s: float = 3.0) -> Fetched | None:
         """GET over plain HTTP from her namespace; None when nobody answers."""

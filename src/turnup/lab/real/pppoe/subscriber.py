@@ -23,7 +23,12 @@ echo $! >/run/dialling
 """
 _HANG_UP = """pid=$(cat /run/dialling 2>/dev/null) || exit 0
 kill -TERM "$pid" 2>/dev/null
-while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+for tenth in {1..50}; do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+done
+# looking for a BNG, pppd hears no SIGTERM for half a minute; then it has no session to take leave of
+kill -KILL "$pid" 2>/dev/null
 rm -f /run/dialling
 """
 _COUNTED = re.compile(r"Sent (\d+) bytes, received (\d+) bytes")
