@@ -1,7 +1,7 @@
 """A PPPoE subscriber's story on real parts, seen from her end of the line: real packets, IPv4 and IPv6.
 
-The BNG and her router are User-Mode-Linux guests with pppoe-server and pppd; one telling, told once, looked at in the
-order it happens.
+The BNG and her router are User-Mode-Linux guests with pppoe-server and pppd; one telling, told once, looked
+at in the order it happens.
 """
 
 import os
@@ -203,11 +203,12 @@ def test_paid_she_is_back(rig, paid):
 
 def test_the_second_of_the_pair_lets_her_in(rig, paid):
     paid.subscriber.hang_up()
+    password = rig.radius_secret(paid)
     pids = namespaces.processes(plan.AAA[0])
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        paid.subscriber.dial(paid.view.login, rig.radius_secret(paid))
+        paid.subscriber.dial(paid.view.login, password)
         paid.wait_addresses()
         paid.wait_online(timeout_s=30)
     finally:

@@ -394,8 +394,8 @@ class AaaGateway(Protocol):
         ...
 
     def reports_sessions(self, nas: str) -> bool:
-        """Whether the NAS can be asked what session it has (`live_session`). Where not, its acknowledgement is
-        the proof."""
+        """Whether the NAS can be asked what session it has (`live_session`). Where not, its acknowledgement
+        is the proof."""
         ...
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:

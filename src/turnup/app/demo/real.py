@@ -8,8 +8,8 @@ import yaml
 
 
 def network_document(examples: Path, endpoints: Mapping[str, Any]) -> dict[str, Any]:
-    """What `turnup import network` takes, from the documents in the folder `examples`. `endpoints` are the real
-    lab's own words (lab.real.lab.up); without a BNG among them, there is no PPPoE POP either."""
+    """What `turnup import network` takes, from the documents in the folder `examples`. `endpoints` are the
+    real lab's own words (lab.real.lab.up); without a BNG among them, there is no PPPoE POP either."""
     document = _read(examples / "network.yaml")
     if "bng" in endpoints:
         for section, rows in _read(examples / "pppoe.yaml").items():

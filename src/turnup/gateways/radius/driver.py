@@ -1,7 +1,7 @@
 """A NAS that holds nothing of a subscriber by itself: it asks the AAA servers at every session.
 
-All it needs of Turnup is in their databases; so its configuration for services is always empty, and a catalog that
-gives it a fragment is wrong.
+All it needs of Turnup is in their databases; so its configuration for services is always empty, and a
+catalog that gives it a fragment is wrong.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Live sessions changed and ended by dynamic authorization (RFC 5176), which is all a NAS of RADIUS offers.
 
-The protocol has no question "which session have you got?": a NAS that is managed by nothing else proves a change
-by acknowledging it.
+The protocol has no question "which session have you got?": a NAS that is managed by nothing else proves a
+change by acknowledging it.
 """
 
 from turnup.contracts.provisioning import LiveSession
@@ -13,8 +13,8 @@ _COA_PORT = "3799"
 
 
 class CoaSessions:
-    """What NASes of every driver that speak RFC 5176 share. `nas` is the element's code. Management keys: host,
-    coa_port (3799). Credentials: coa_secret."""
+    """What NASes of every driver that speak RFC 5176 share. `nas` is the element's code. Management keys:
+    host, coa_port (3799). Credentials: coa_secret."""
 
     def __init__(self, nas: NasAccess) -> None:
         self._nas = nas

@@ -7,8 +7,8 @@ from turnup.kernel.errors import InvalidInput
 
 
 class NasSessions(CoaSessions):
-    """Implements contracts.provisioning.AaaGateway. Management keys beside those of CoA: ssh_port; credentials
-    also those of SSH."""
+    """Implements contracts.provisioning.AaaGateway. Management keys beside those of CoA: ssh_port;
+    credentials also those of SSH."""
 
     def reports_sessions(self, nas: str) -> bool:
         return True

@@ -36,9 +36,7 @@ class Terminal(ABC):
     def pings(self, address: str, *, source: str | None = None, seconds: float = 1.0) -> bool:
         """Whether one echo request is answered."""
         chosen = ["-I", source] if source else []
-        return succeeds(
-            self.at_her_place("ping", "-n", "-c1", f"-W{seconds}", *chosen, address), seconds + 5
-        )
+        return succeeds(self.at_her_place("ping", "-n", "-c1", f"-W{seconds}", *chosen, address), seconds + 5)
 
     def throughput_bps(
         self, address: str, *, down: bool, seconds: int = 4, source: str | None = None

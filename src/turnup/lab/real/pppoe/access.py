@@ -37,7 +37,7 @@ def router_folder(n: int, home: Path = plan.HOME) -> Path:
 
 
 def start_access(home: Path, layout: Plan, servers: Sequence[AaaAccess], python: Path) -> BngAccess:
-    """Start all guests; returns when the BNG has told the AAA servers that it is up and the routers are on."""
+    """Start all guests; returns when they are up."""
     folder = bng_folder(home)
     folder.mkdir(parents=True)
     local, coa = secrets.token_urlsafe(18), secrets.token_urlsafe(18)

@@ -1,20 +1,20 @@
 """The BNG's control plane: ``python -m turnup.lab.real.pppoe.agent bng.json``, inside the guest.
 
-pppd asks it by RADIUS on loopback; scripts of pppd and pppoe-server tell it what becomes of a session; the AAA
-servers are asked, and dynamic authorization heard, on the management interface only.
+pppd asks it by RADIUS on loopback; scripts of pppd and pppoe-server tell it what becomes of a session; the
+AAA servers are asked, and dynamic authorization heard, on the management interface only.
 """
 
 import asyncio
 import json
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pyrad.packet import AccessAccept, AcctPacket, AuthPacket, Packet
 
+from turnup.lab.clock import LabClock
 from turnup.lab.radius import ACCT_CODE, RadiusClient, new_acct, text_of
 from turnup.lab.real.pppoe.box import Box
 from turnup.lab.real.pppoe.dynamic import DynamicAuthorization
@@ -26,7 +26,6 @@ from turnup.lab.real.pppoe.relay import (
     access_request,
     accounting_request,
     counters_of,
-    now_s,
 )
 from turnup.lab.real.pppoe.sessions import Session, Sessions
 
@@ -43,16 +42,19 @@ class Agent:
     def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
         self._settings = settings
         self._nas = Nas(settings["nas"], settings["management"], settings["interim_s"])
-        boot = int(time.time())
-        self._sessions = Sessions(boot)
-        self._boot = boot
+        self._clock = LabClock()
+        self._boot = self._now_s()
+        self._sessions = Sessions(self._boot)
         self._box = Box(self._sessions, settings["garden"], settings["mac"], folder)
         self._auth = self._client(_AUTH)
         self._accounting = Accounting(self._client(_ACCT))
 
     def _client(self, port: int) -> RadiusClient:
         servers = [((each["host"], port), each["secret"].encode()) for each in self._settings["servers"]]
-        return RadiusClient(servers, _TIMEOUT_MS, _TRIES, time.monotonic)
+        return RadiusClient(servers, _TIMEOUT_MS, _TRIES, self._clock.elapsed)
+
+    def _now_s(self) -> int:
+        return int(self._clock.now().timestamp())
 
     async def serve(self) -> None:
         """Until killed."""
@@ -99,7 +101,7 @@ class Agent:
         session = self._sessions.on(line)
         if session is None or status not in ACCT_CODE:
             return
-        counters, at_s = counters_of(asked, session.ended_by), now_s()
+        counters, at_s = counters_of(asked, session.ended_by), self._now_s()
         self._accounting.tell(
             lambda secret: accounting_request(self._nas, session, status, counters, at_s, secret)
         )
@@ -139,7 +141,7 @@ def _management_socket(address: str) -> socket.socket:
     """Subscribers cannot speak to it, whatever address they write to."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"mgmt")
-    listening.setblocking(False)
+    listening.settimeout(0)
     listening.bind((address, _COA))
     return listening
 

@@ -16,8 +16,8 @@ _LINKS = Path("/sys/class/net")
 
 
 class Box:
-    """Implements dynamic.Enforcer. `garden`: addresses a walled subscriber reaches; the first IPv6 one is told to
-    routers as resolver."""
+    """Implements dynamic.Enforcer. `garden`: addresses a walled subscriber reaches; the first IPv6 one is
+    told to routers as resolver."""
 
     def __init__(self, sessions: Sessions, garden: Sequence[str], mac: str, folder: Path) -> None:
         self._sessions = sessions

@@ -1,6 +1,7 @@
-"""Prefix delegation (RFC 8415) on a subscriber's link: she gets what RADIUS gave her session, nobody else does.
+"""Prefix delegation (RFC 8415) on a subscriber's link: she gets what RADIUS gave her session.
 
-Addresses are not given here: her router makes its own from the WAN prefix (RFC 4862). Pure; `agent` has the socket.
+Addresses are not given here: her router makes its own from the WAN prefix (RFC 4862). Pure; `box` has
+the socket.
 """
 
 import ipaddress
@@ -22,7 +23,7 @@ def server_duid(mac: str) -> bytes:
 
 
 def answer(message: bytes, prefix: str, resolver: str, duid: bytes) -> bytes | None:
-    """The server's answer to a client's message; None where it deserves none. Raises ValueError when cut short."""
+    """The server's answer to a client's message; None where it deserves none. ValueError: cut short."""
     if len(message) < 4:
         raise ValueError("no DHCPv6 message")
     kind, asked = message[0], options(message[4:])

@@ -31,7 +31,8 @@ from turnup.lab.real.pppoe.sessions import Session, Sessions
 
 RESOURCES_UNAVAILABLE = 506
 _IDENTIFY = {
-    "User-Name", "Acct-Session-Id", "NAS-Identifier", "Event-Timestamp", "Message-Authenticator", "Proxy-State",
+    "User-Name", "Acct-Session-Id", "NAS-Identifier", "Event-Timestamp", "Message-Authenticator",
+    "Proxy-State",
 }  # fmt: skip
 _CHANGE = {"WISPr-Bandwidth-Max-Down", "WISPr-Bandwidth-Max-Up", "Filter-Id"}
 

@@ -1,8 +1,9 @@
 """What a session may do, as commands of iproute2: rates by HTB, admission by routing rules. Pure.
 
-Routing on the BNG starts out shut (boot/bng.sh); a session's rules open the way for her own addresses only, to
-everywhere or, walled, to the garden. They stand before her link carries a packet. The kernel of User-Mode-Linux
-has neither the families ip and ip6 of nftables nor NAT, so nobody is led to the payment page: all else is refused.
+Routing on the BNG starts out shut (boot/bng.sh); a session's rules open the way for her own addresses only,
+to everywhere or, walled, to the garden. They stand before her link carries a packet. The kernel of
+User-Mode-Linux has neither the families ip and ip6 of nftables nor NAT, so nobody is led to the payment
+page: all else is refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,7 +66,8 @@ def shut(unit: int) -> list[str]:
 
 def prefix_routes(session: Session) -> list[str]:
     """Lines for `ip -6 -batch`: the way to her prefixes."""
-    return [f"route replace {prefix} dev {session.interface}" for prefix in (session.wan6, session.pd6) if prefix]
+    prefixes = [prefix for prefix in (session.wan6, session.pd6) if prefix]
+    return [f"route replace {prefix} dev {session.interface}" for prefix in prefixes]
 
 
 def advertisement(session: Session, resolver: str) -> str:

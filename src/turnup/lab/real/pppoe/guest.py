@@ -1,8 +1,8 @@
 """A User-Mode-Linux guest on this machine's own file system, and running commands in it.
 
-``python -m turnup.lab.real.pppoe.guest FOLDER COMMAND…`` runs one command in the guest of that folder: its output
-and exit status are those of the command in the guest; ended by SIGTERM, it ends it there, too. A folder is shared
-with the guest under the same path; what is to be run lies in `in`, what came of it in `out`.
+``python -m turnup.lab.real.pppoe.guest FOLDER COMMAND…`` runs one command in the guest of that folder: its
+output and exit status are those of the command in the guest; ended by SIGTERM, it ends it there, too. A
+folder is shared with the guest under the same path; what is to be run lies in `in`, what came of it in `out`.
 """
 
 import os
@@ -44,7 +44,7 @@ def boot_file(name: str) -> Path:
 def start_guest(
     folder: Path, name: str, *, init: str, memory_mb: int, cards: Sequence[tuple[str, str]], python: Path
 ) -> None:
-    """Start a guest; `cards` are (tap, MAC) of its network cards, in order. `wait_until_ready` waits for it."""
+    """Start a guest; `cards` are (tap, MAC) of its network cards, in order."""
     for part in ("in", "taken", "out"):
         (folder / part).mkdir(parents=True)
     start(

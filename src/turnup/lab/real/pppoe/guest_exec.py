@@ -1,9 +1,9 @@
-"""Runs User-Mode-Linux 6.1 on processors with AMX: ``python -m turnup.lab.real.pppoe.guest_exec linux.uml …``.
+"""Runs User-Mode-Linux 6.1 on processors with AMX, too: ``python -m …guest_exec linux.uml ARGUMENTS``.
 
-It keeps a guest's floating-point state in a buffer too small for AMX (PTRACE_SETREGSET of NT_X86_XSTATE fails with
-EFAULT: "ptrace set fp regs failed, errno = 14"). Refused that request from the start, it falls back to
-PTRACE_GETFPREGS, which knows SSE only; so programs of the guest are told not to use AVX (GLIBC_TUNABLES).
-Where the processor has no AMX, nothing is done.
+It keeps a guest's floating-point state in a buffer too small for AMX (PTRACE_SETREGSET of NT_X86_XSTATE
+fails with EFAULT: "ptrace set fp regs failed, errno = 14"). Refused that request from the start, it falls
+back to PTRACE_GETFPREGS, which knows SSE only; so programs of the guest are told not to use AVX
+(GLIBC_TUNABLES). Where the processor has no AMX, nothing is done.
 """
 
 import ctypes

@@ -1,12 +1,11 @@
 """RADIUS between pppd and the pair of AAA servers.
 
-pppd 2.4.9 signs no Access-Request with a Message-Authenticator and knows neither prefixes nor rates, so it asks
-the agent on loopback, and the agent asks the servers as a BNG of today does: the second when the first is
-silent. Accounting is taken from pppd at once and repeated until a server has acknowledged it.
+pppd 2.4.9 signs no Access-Request with a Message-Authenticator and knows neither prefixes nor rates, so it
+asks the agent on loopback, and the agent asks the servers as a BNG of today does: the second when the first
+is silent. Accounting is taken from pppd at once and repeated until a server has acknowledged it.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -106,8 +105,8 @@ def counters_of(asked: Packet, ended_by: str | None) -> dict[str, int]:
 
 
 class AuthRelay(asyncio.DatagramProtocol):
-    """Access-Requests of pppd. `authorize(request)` gives the session or None (rejected); it raises ServerGone
-    when no server answered, and then pppd gets no answer either."""
+    """Access-Requests of pppd. `authorize(request)` gives the session or None (rejected); it raises
+    ServerGone when no server answered, and then pppd gets no answer either."""
 
     def __init__(
         self, secret: bytes, nas: Nas, authorize: Callable[[AuthPacket], Awaitable[Session | None]]
@@ -195,8 +194,3 @@ class Accounting:
                 tries += 1
             else:
                 return
-
-
-def now_s() -> int:
-    """The instant of an event, for Event-Timestamp."""
-    return int(time.time())

@@ -98,7 +98,7 @@ class PppoeSubscriber(Terminal):
         return (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
 
     def start_pinging(self, address: str, log: str) -> "subprocess.Popen[bytes]":
-        """Echo requests every 50 ms until the process is ended; what came back stands in `log` of her folder."""
+        """Echo requests every 50 ms until the process is ended; `log` (in her folder) says what came back."""
         words = self.at_her_place(
             "sh", "-c",
             f"while :; do ping -n -i 0.05 {address}; sleep 0.05; done >>{self._folder / log} 2>&1",
