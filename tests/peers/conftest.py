@@ -8,6 +8,7 @@ from benchmarks.real_rig import RealRig
 
 from turnup.lab.real import lab, namespaces, plan
 from turnup.lab.real.machine import RealLabError, require
+from turnup.lab.real.pppoe.guest import require_guests
 
 _LOCK = Path("/run/lock/turnup-peers")
 
@@ -17,6 +18,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in Path(item.path).parents:
             item.add_marker(pytest.mark.peers)
+
+
+def guests_or_skip():
+    """A reason where User-Mode-Linux guests cannot be run."""
+    try:
+        require_guests()
+    except RealLabError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")

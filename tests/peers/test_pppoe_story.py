@@ -11,12 +11,11 @@ import pytest
 from benchmarks.pppoe_rig import PppoeSold, at_the_bng
 from benchmarks.real_rig import RealRig
 from sqlalchemy import text
+from tests.peers.conftest import guests_or_skip
 
 from turnup.app.demo.stage import wait_until
 from turnup.contracts.provisioning import ServiceState
 from turnup.lab.real import lab, namespaces, plan
-from turnup.lab.real.machine import RealLabError
-from turnup.lab.real.pppoe.guest import require_guests
 from turnup.lab.real.pppoe.subscriber import PppoeSubscriber
 
 pytestmark = pytest.mark.timeout(600)
@@ -25,10 +24,7 @@ LEAST, MOST = 0.94, 1.02
 
 @pytest.fixture(scope="module")
 def rig(alone):
-    try:
-        require_guests()
-    except RealLabError as reason:
-        pytest.skip(str(reason))
+    guests_or_skip()
     with RealRig(1, pppoe=1) as made:
         yield made
 
