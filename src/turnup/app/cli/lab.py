@@ -27,7 +27,7 @@ def up(
     ] = False,
     subscribers: Annotated[int, typer.Option(help="How many subscribers.", min=1, max=200)] = 2,
     pppoe: Annotated[
-        int, typer.Option(help="How many more on PPPoE: guests, some 60 MB each, and a BNG.", min=0, max=16)
+        int, typer.Option(help="How many more on PPPoE: guests, some 200 MB each, and a BNG.", min=0, max=16)
     ] = 0,
     network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the network document to import to this file.")

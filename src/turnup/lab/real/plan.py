@@ -69,7 +69,7 @@ class Plan:
 
     subscribers: int = 2
     pppoe: int = 0
-    """Subscribers on PPPoE, each with a router that is a guest of about 60 MB; 0: no BNG either."""
+    """Subscribers on PPPoE, each with a router that is a guest of about 200 MB; 0: no BNG either."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.subscribers <= 200:
