@@ -23,6 +23,8 @@ from turnup.lab.real.machine import RealLabError, start, wait_for, write
 KERNEL = "linux.uml"
 PROGRAMS = (KERNEL, "busybox", "pppd", "pppoe-server", "dhcp6c", "radvd", "tc")
 MODULES = Path("/usr/lib/uml/modules")
+_COVERED = ("tmp", "run")
+"""Folders of this machine that a guest covers by its own."""
 _POLL_S = 0.01
 _READY_S = 60.0
 
@@ -32,6 +34,9 @@ def require_guests() -> None:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing or not MODULES.is_dir():
         raise RealLabError(f"not installed: {', '.join(missing) or 'user-mode-linux'}; run `make peers`")
+    for place in (boot_file("bng.sh"), Path(sys.executable)):
+        if place.parts[1] in _COVERED:
+            raise RealLabError(f"guests do not see {place}: install Turnup outside of /tmp and /run")
     if not Path("/dev/net/tun").exists():
         raise RealLabError("PPPoE needs /dev/net/tun: `modprobe tun`, or give this container the device")
 
