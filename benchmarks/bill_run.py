@@ -34,6 +34,9 @@ from turnup.runtime.embedded import state
 from turnup.runtime.settings import default_data_dir
 
 _POLL_S = 0.2
+_LISTENING_S = 2.0
+"""From a worker's lease until it surely listens: the engine looks for new queues once a second. Whoever bills
+has had workers for longer."""
 _MEMORY_S = 2.0
 """Between looks at the memory: the kernel walks every page of every process for one."""
 
@@ -49,6 +52,7 @@ class Crew:
     def __enter__(self) -> "Crew":
         self._processes.start()
         wait_until(lambda: self._ready() == len(self._processes.names), "the workers are up", timeout_s=60)
+        time.sleep(_LISTENING_S)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -19,6 +19,11 @@ ROWS = [
     (None, None, None, None),
     ("ü", date(1970, 1, 1), 2**63 - 1, False),
 ]
+_DAY = date(2026, 7, 1)
+
+
+def _id(n: int) -> str:
+    return f"01920000-0000-7000-8000-{n:012d}"
 
 
 def _values(count: int) -> str:
@@ -62,6 +67,51 @@ def test_columns_go_in_as_arrays_and_as_copied_rows(house: House) -> None:
         assert rows(unit.connection, "SELECT reason FROM billing.parked_account", {}) == [
             ('odd, "quoted"\n',)
         ]
+
+
+def _number(**other: object) -> pl.DataFrame:
+    row = {"legal_entity_id": _id(1), "series": "INV", "number": 7, "invoice_id": _id(2), "issued_on": _DAY}
+    return pl.DataFrame([row | other])
+
+
+def test_every_type_goes_in_as_it_is(house: House) -> None:
+    odd = _number(series='ü "a", \\N\n', number=-(2**63), issued_on=date(1600, 2, 29))
+    fact = {"run_id": _id(3), "shard": 2**31 - 1, "key": -(2**31), "cycle_day": 2**15 - 1, "zone": ""}
+    rest = {"months": -(2**15), "in_advance": True, "period_from": _DAY, "period_to": date(9999, 12, 31)}
+    names = {"granularity": "day", "rounding": "up", "tax_point": "bill"}
+    with house.unit() as unit:
+        append_frame(unit.connection, "invoice_number", odd)
+        append_frame(unit.connection, "run_fact", pl.DataFrame([fact | rest | names]))
+        (number,) = rows(unit.connection, f"SELECT {', '.join(odd.columns)} FROM billing.invoice_number", {})
+        assert [str(v) for v in number] == [str(v) for v in odd.rows()[0]]
+        columns = ", ".join(fact | rest | names)
+        (stored,) = rows(unit.connection, f"SELECT {columns} FROM billing.run_fact", {})
+        assert [str(v) for v in stored] == [str(v) for v in (fact | rest | names).values()]
+
+
+def test_nulls_go_in_as_nulls(house: House) -> None:
+    block = {"run_id": _id(1), "legal_entity_id": _id(2), "invoices": 1}
+    blocks = pl.DataFrame(
+        [block | {"shard": 1, "first_number": None}, block | {"shard": 2, "first_number": 5}]
+    )
+    with house.unit() as unit:
+        append_frame(unit.connection, "number_block", blocks)
+        found = rows(unit.connection, "SELECT first_number FROM billing.number_block ORDER BY shard", {})
+    assert found == [(None,), (5,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "frame"),
+    [
+        ("invoice_number", _number(invoice_id="no id")),
+        ("invoice_number", _number(number=2**63)),
+        ("number_block", pl.DataFrame({"run_id": [_id(1)], "invoices": [2**31]})),
+        ("run_fact", pl.DataFrame({"run_id": [_id(1)], "months": [2**15]})),
+    ],
+)
+def test_what_does_not_fit_its_column_is_refused(house: House, table: str, frame: pl.DataFrame) -> None:
+    with house.unit() as unit, pytest.raises(pl.exceptions.PolarsError):
+        append_frame(unit.connection, table, frame)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.codes = dict(ROLES)
         self.wires = list(LINKS)
+        self.alone: set[tuple[str, str]] = set()
+        """Ports (element, port) of a single subscriber."""
         self.lines = {service_id(n): ("olt1" if n % 2 else "olt2", f"pon-0/1/{n}") for n in range(1, 5)}
 
     def elements(self, role: str | None = None) -> Sequence[ElementView]:
@@ -59,6 +61,9 @@ class FakeNetwork:
             )
             for ends in self.wires
         ]
+
+    def single_lines(self) -> set[tuple[ElementId, str]]:
+        return {(element_id(code), port) for code, port in self.alone}
 
     def services_behind(self, element: ElementId, port: str | None = None) -> Sequence[ServiceId]:
         return sorted(

@@ -63,5 +63,5 @@ def test_an_element_without_snmp_is_pinged(lab):
     element = replace(element_of(lab, "olt1"), management={"host": "127.0.0.1"})
     found = SnmpProbe(lambda _: None, ManualClock(now)).poll([element], deadline_s=2.0)
     if not found:
-        pytest.skip("this machine lets nobody ping without privileges (net.ipv4.ping_group_range)")
+        pytest.skip("this machine lets us send no ICMP (net.ipv4.ping_group_range, CAP_NET_RAW)")
     assert found[0].reachable and found[0].at == now and found[0].ports == {}

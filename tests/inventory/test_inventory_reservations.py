@@ -56,6 +56,32 @@ def test_a_service_gets_all_it_needs_and_the_same_again(runtime: Runtime, reserv
     assert in_use(runtime) == taken
 
 
+def test_routers_of_the_site_serve_its_lines(
+    runtime: Runtime, inventory: Inventory, reserve: Reserve
+) -> None:
+    routers = [{"code": f"core{n}", "role": "router", "driver": "frr", "site": "pop1"} for n in (1, 2)]
+    act(runtime, inventory.load_network, {**NETWORK, "elements": [*NETWORK["elements"], *routers]})
+    elements = reserve().elements
+    assert (elements["router"], elements["router:core2"]) == (
+        derived_id("element", "core1"),
+        derived_id("element", "core2"),
+    )
+
+
+def test_ports_of_a_single_subscriber_are_told_apart(runtime: Runtime, inventory: Inventory) -> None:
+    assert inventory.single_lines() == set()
+    switch = {
+        "code": "sw1", "role": "access", "driver": "netconf", "site": "pop1",
+        "ports": [
+            {"name": "p{1-2}", "kind": "ethernet", "capacity": 1},
+            {"name": "shared", "kind": "ethernet", "capacity": 8},
+            {"name": "up", "kind": "uplink"},
+        ],
+    }  # fmt: skip
+    act(runtime, inventory.load_network, {**NETWORK, "elements": [*NETWORK["elements"], switch]})
+    assert inventory.single_lines() == {(derived_id("element", "sw1"), port) for port in ("p1", "p2")}
+
+
 def test_subscribers_are_spread_over_ports(reserve: Reserve) -> None:
     ports = Counter(reserve(needs=DYNAMIC[:2]).resources["access_port"] for _ in range(4))
     assert ports == {"olt1/pon-0/1/0": 2, "olt1/pon-0/1/1": 2}

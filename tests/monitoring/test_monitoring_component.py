@@ -277,6 +277,20 @@ def test_a_pon_port_fails_its_own_services_only(monitoring, probe, polls):
     assert problem.cause == "olt1/pon-0/1/3 is down" and problem.service_ids == (service_id(3),)
 
 
+def test_a_subscriber_who_switches_her_router_off_has_no_outage(monitoring, network, probe, polls, happened):
+    network.alone = {("olt1", "pon-0/1/3"), ("olt2", "xe-0/0/0")}
+    polls()
+    probe.down = {("olt1", "pon-0/1/3")}
+    polls(3)
+    assert monitoring.problems() == [] and monitoring.alarms() == []
+    assert happened(ServiceOutageStarted) == []
+    probe.down = {("olt2", "xe-0/0/0")}
+    polls()
+    assert [problem.service_ids for problem in monitoring.problems()] == [
+        tuple(sorted([service_id(2), service_id(4)]))
+    ], "a port of a link is the network's, whatever it is called"
+
+
 def test_sessions_that_go_on_speaking_are_not_out(monitoring, accounting, probe, polls, runtime, happened):
     """Our way of asking is gone, not the service."""
     for n in (1, 3):

@@ -1,16 +1,19 @@
 """The real lab for tests: one at a time on a machine, and a clear reason where it cannot be built."""
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
 from benchmarks.real_rig import RealRig
 
+from peers.machines import machine
 from turnup.lab.real import lab, namespaces, plan
 from turnup.lab.real.machine import RealLabError, require
 from turnup.lab.real.pppoe.guest import require_guests
 
 _LOCK = Path("/run/lock/turnup-peers")
+_MACHINE_LOCK = Path("/run/lock/turnup-peers-machine")
 
 
 def pytest_collection_modifyitems(items):
@@ -18,14 +21,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in Path(item.path).parents:
             item.add_marker(pytest.mark.peers)
-
-
-def guests_or_skip():
-    """A reason where User-Mode-Linux guests cannot be run."""
-    try:
-        require_guests()
-    except RealLabError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +35,26 @@ def alone():
         if namespaces.noted(plan.HOME)[0]:
             pytest.skip("somebody's real lab runs here: `turnup lab down` removes it")
         yield
+
+
+@pytest.fixture(scope="module")
+def guests(alone):
+    """User-Mode-Linux guests can be run."""
+    try:
+        require_guests()
+    except RealLabError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """One machine in a namespace of its own, reached over a management cable."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    with _MACHINE_LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with machine(tmp_path_factory.mktemp("machine")) as made:
+            yield made
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from benchmarks.pppoe_rig import PppoeSold, at_the_bng
 from benchmarks.real_rig import RealRig
 from sqlalchemy import text
-from tests.peers.conftest import guests_or_skip
 
 from turnup.app.demo.stage import wait_until
 from turnup.contracts.provisioning import ServiceState
@@ -23,8 +22,7 @@ LEAST, MOST = 0.94, 1.02
 
 
 @pytest.fixture(scope="module")
-def rig(alone):
-    guests_or_skip()
+def rig(guests):
     with RealRig(1, pppoe=1) as made:
         yield made
 

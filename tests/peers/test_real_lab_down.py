@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from tests.peers.conftest import guests_or_skip
 
 from turnup.lab.real import lab, namespaces, plan
 
@@ -25,9 +24,9 @@ NOTHING = {"namespaces": [], "links": [], "home": False}
 
 
 @pytest.mark.parametrize(("layout", "last"), [("2", plan.KEA), ("2, pppoe=1", plan.PPPOE)])
-def test_a_lab_killed_while_it_is_built_is_removed(alone, layout, last):
+def test_a_lab_killed_while_it_is_built_is_removed(request, alone, layout, last):
     if last == plan.PPPOE:
-        guests_or_skip()
+        request.getfixturevalue("guests")
     building = subprocess.Popen(
         [sys.executable, "-c", f"from turnup.lab.real import lab, plan; lab.up(plan.Plan({layout}))"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

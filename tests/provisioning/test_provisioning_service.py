@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from turnup.contracts.inventory import EquipmentIdentified
 from turnup.contracts.monitoring import SessionEnded, SessionStarted
 from turnup.contracts.provisioning import Admission, Management, ServiceState
 from turnup.kernel.errors import Conflict, InvalidInput, NotFound
-from turnup.kernel.ids import ServiceId, new_id
+from turnup.kernel.ids import ProductId, ServiceId, new_id
 from turnup.oss.provisioning.service import Provisioning
 from turnup.runtime.component import Runtime
 
@@ -177,3 +177,32 @@ def test_strangers(act: Act, provisioning: Provisioning, happens: Act) -> None:
             use_case()
     happens(SessionStarted(service_id=nobody, nas="bng1", session_id="x", at=AT))
     assert provisioning.services() == []
+
+
+def test_a_storm_told_at_once_is_what_it_is_told_one_by_one(
+    act: Act, provisioning: Provisioning, runtime: Runtime
+) -> None:
+    """Everybody behind a BNG comes, uses, goes and comes again; strangers and repeats among them."""
+    alone, crowd = ([ServiceId(new_id()) for _ in range(3)] for _ in range(2))
+    for service_id in (*alone, *crowd):
+        request = replace(REQUEST, service_id=service_id, product_id=ProductId(new_id()))
+        act(provisioning.design, request, replace(RESERVATION, service_id=service_id), ASKED)
+        act(provisioning.record_realised, proof(1, service_id=service_id))
+    deeds = ("sessions_started", "traffic_seen", "sessions_ended", "sessions_started") * 5
+    story = [
+        (what, [((7 * n + m) % 4, AT + timedelta(seconds=(37 * n + 411 * m) % 900)) for m in range(5)])
+        for n, what in enumerate(deeds)
+    ]
+    stranger = ServiceId(new_id())
+    for what, batch in story:
+        for n, at in batch:
+            act(getattr(provisioning, what), [([*alone, stranger][n], at)])
+        act(getattr(provisioning, what), [([*crowd, stranger][n], at) for n, at in batch])
+    for one, other in zip(alone, crowd, strict=True):
+        first, second = provisioning.service(one), provisioning.service(other)
+        assert first is not None and second is not None
+        assert (first.facts, first.state) == (second.facts, second.state)
+        assert first.state is ServiceState.ACCEPTED
+    assert sorted(events(runtime)) == sorted(
+        6 * ["ServiceConfigured", "ServiceFirstOnline", "ServiceAccepted"]
+    )

@@ -13,6 +13,7 @@ from turnup.contracts.orders import OrderState, OrderStateChanged
 from turnup.kernel.ids import AccountId, OrderId, new_id
 from turnup.runtime import events
 from turnup.runtime.component import Component, Schema
+from turnup.runtime.events import EventPump, Together
 
 orders_metadata = MetaData(schema="orders")
 order = Table("seen", orders_metadata, Column("id", UUID(as_uuid=True), primary_key=True))
@@ -172,6 +173,66 @@ def test_two_workers_deliver_every_event_once(runtime):
         thread.join()
     deliver_events(runtime, [listener()])
     assert [who for who, _ in heard_by(runtime)] == ids
+
+
+def together(heard_at_once, poison=()):
+    """A component that hears state changes together; `heard_at_once`: how many at a time."""
+
+    def handle(unit, events):
+        if any(event.order_id in poison for event in events):
+            raise ValueError("cannot digest this")
+        heard_at_once.append(len(events))
+        rows = [{"id": event.order_id, "state": event.state.value} for event in events]
+        unit.connection.execute(insert(heard), rows)
+
+    return Component(name="billing", service=None, handlers={OrderStateChanged: Together(handle)})
+
+
+def test_events_that_follow_one_another_are_handled_together(runtime):
+    ids = [new_id() for _ in range(7)]
+    with runtime.unit("orders", "test") as unit:
+        for one in ids:
+            unit.emit(changed(one))
+    sizes = []
+    assert deliver_events(runtime, [together(sizes)]) == 7
+    assert sizes == [7]
+    assert [who for who, _ in heard_by(runtime)] == ids
+
+
+def test_one_poison_event_among_many_handled_together_parks_alone(runtime):
+    ids = [new_id() for _ in range(5)]
+    with runtime.unit("orders", "test") as unit:
+        for one in ids:
+            unit.emit(changed(one))
+    sizes = []
+    assert deliver_events(runtime, [together(sizes, poison={ids[2]})]) == 4
+    assert sizes == [1, 1, 1, 1], "one by one, to find it"
+    assert [who for who, _ in heard_by(runtime)] == [one for one in ids if one != ids[2]]
+    with runtime.unit("orders", "test") as unit:
+        unit.emit(changed(ids[2], OrderState.CANCELLED))
+        unit.emit(changed(ids[0], OrderState.CANCELLED))
+    assert deliver_events(runtime, [together(sizes)]) == 1
+    assert sizes[4:] == [1], "what waits behind the poison is not among them"
+    assert runtime.consumer(together(sizes)).retry(ids[2]).handled == 2
+
+
+def test_a_backlog_of_one_consumer_lets_the_others_work(runtime):
+    """Somebody's storm must not stand before everybody's mail."""
+    with runtime.unit("orders", "test") as unit:
+        for _ in range(250):
+            unit.emit(changed(new_id()))
+    orders_heard = []
+    slow = listener()
+    other = Component(
+        name="orders", service=None, handlers={OrderStateChanged: lambda _, event: orders_heard.append(event)}
+    )
+    pump = EventPump(runtime.database.engine.begin, [runtime.consumer(slow), runtime.consumer(other)])
+    first = pump.turn()
+    assert (len(heard_by(runtime)), len(orders_heard)) == (100, 100)
+    assert first.more
+    assert pump.turn().more
+    assert not pump.turn().more
+    assert (len(heard_by(runtime)), len(orders_heard)) == (250, 250)
 
 
 def test_a_unit_cannot_touch_another_schema(runtime):

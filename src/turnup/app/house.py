@@ -20,8 +20,10 @@ from turnup.gateways.aaa_database.accounting import AaaAccounting, AaaServers
 from turnup.gateways.aaa_database.database import aaa_database
 from turnup.gateways.aaa_database.driver import AaaDatabaseDriver
 from turnup.gateways.dhcp.driver import KeaDriver
+from turnup.gateways.frr.driver import FrrDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
+from turnup.gateways.netconf.driver import NetconfDriver
 from turnup.gateways.radius.driver import RadiusDriver
 from turnup.gateways.radius.sessions import RadiusSessions
 from turnup.gateways.snmp.probe import SnmpProbe
@@ -58,6 +60,8 @@ SERVER = "server"
 
 _BILLING_SHARDS_AT_ONCE = 2
 """In one worker: bounds its memory."""
+_BILLING_POLL_MS = 100
+"""While one shard waits for the next look, the other one works; a look costs an idle worker a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,8 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "kea": KeaDriver(),
             "radius": RadiusDriver(),
             "aaa_database": AaaDatabaseDriver(engine.aaa_url),
+            "frr": FrrDriver(ssh, clock),
+            "netconf": NetconfDriver(),
         },
         box,
     )
@@ -243,7 +249,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
                 poll_ms=settings.order_queue_poll_ms,
                 worker_concurrency=settings.worker_concurrency,
             ),
-            QueueSpec(name="billing", poll_ms=50, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
+            QueueSpec(name="billing", poll_ms=_BILLING_POLL_MS, worker_concurrency=_BILLING_SHARDS_AT_ONCE),
             QueueSpec(name="default", poll_ms=500, worker_concurrency=settings.worker_concurrency),
         ],
     )

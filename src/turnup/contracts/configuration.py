@@ -21,9 +21,10 @@ from turnup.kernel.ids import ElementId, FreezeId, ServiceId
 class Fragment:
     """What one element should hold for one service, vendor-neutral.
 
-    `kind` is access_service | subscriber | aaa_subscriber | dhcp_subscriber; `attributes` are text, already
-    normalised (the driver renders and parses them); `generation` rises with every change of the service's
-    desired state and is the fencing token: a driver refuses to replace a newer generation by an older one.
+    `kind` is access_service | subscriber | aaa_subscriber | dhcp_subscriber | route; `attributes` are text,
+    already normalised (the driver renders and parses them); `generation` rises with every change of the
+    service's desired state and is the fencing token: a driver refuses to replace a newer generation by an
+    older one.
     """
 
     service_id: ServiceId

@@ -1,6 +1,6 @@
 """What others may know of inventory: what the network is made of and which resources serve which service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -131,6 +131,10 @@ class Reads(Protocol):
     def sites(self) -> Sequence[SiteView]: ...
     def ports(self, element_id: ElementId) -> Sequence[PortView]: ...
     def links(self) -> Sequence[LinkView]: ...
+    def single_lines(self) -> Collection[tuple[ElementId, str]]:
+        """The ports (element, name) that end one subscriber's line: up or down as her device is."""
+        ...
+
     def services_behind(self, element_id: ElementId, port: str | None = None) -> Sequence[ServiceId]:
         """Every service that reaches the network through this element (and port), over the topology:
         an uplink carries all the services of the access devices behind it."""

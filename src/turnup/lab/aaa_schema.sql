@@ -41,7 +41,6 @@ CREATE TABLE IF NOT EXISTS aaa.accounting (
   circuit_id      text,
   UNIQUE (nas, session_id, status, session_time_s)
 );
-CREATE INDEX IF NOT EXISTS accounting_username ON aaa.accounting (username, id);
 
 CREATE TABLE IF NOT EXISTS aaa.reject (
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -3,7 +3,7 @@
 The app writes out the constructor calls and plugs the manifests together; nothing is discovered by magic.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Connection, MetaData
 
-from turnup.contracts.unit import Event
 from turnup.kernel.clock import Clock
 from turnup.runtime.clock import SharedClock
 from turnup.runtime.dangerous import Dangerous
 from turnup.runtime.database import Database
 from turnup.runtime.durable import Durable, Workflow
-from turnup.runtime.events import Consumer, Handler
+from turnup.runtime.events import Consumer, Handlers
 from turnup.runtime.restored import Gate
 from turnup.runtime.unit_of_work import UnitOfWork
 
@@ -52,7 +51,7 @@ class Component:
     name: str
     service: Any
     schema: Schema | None = None
-    handlers: Mapping[type[Event], Handler] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=dict)
     workflows: Sequence[Workflow] = ()
     ticks: Sequence[Tick] = ()
     routers: Sequence[APIRouter] = ()

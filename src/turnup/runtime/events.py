@@ -10,18 +10,19 @@ import pkgutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import turnup.contracts
@@ -32,6 +33,21 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[Any, Any], None]
 """(unit, event) -> None; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A handler of events that come by the thousand, when everybody dials in at once: it is given those that
+    follow one another, in order, and handles them in a few statements. Given one, it does the same."""
+
+    handle: Callable[[Any, Sequence[Any]], None]
+    """(unit, events) -> None; idempotent."""
+
+    def __call__(self, unit: Any, event: Any) -> None:
+        self.handle(unit, [event])
+
+
+Handlers = Mapping[type[Event], Handler | Together]
 
 Begin = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction as the connecting role: commits at the end, rolls back on any exception."""
@@ -77,7 +93,8 @@ class PendingEvent:
     type: str
     schema_version: int
     aggregate_id: UUID
-    payload: Mapping[str, Any]
+    payload: str
+    """JSON."""
 
     @classmethod
     def of(cls, event: Event) -> "PendingEvent":
@@ -86,7 +103,7 @@ class PendingEvent:
             type=event_name(kind),
             schema_version=kind.version,
             aggregate_id=getattr(event, kind.aggregate),
-            payload=_adapter(kind).dump_python(event, mode="json"),
+            payload=_adapter(kind).dump_json(event).decode(),
         )
 
 
@@ -104,18 +121,25 @@ class StoredEvent:
         return loaded
 
 
+# Each is one statement, however many. Versions are taken in the order of ids, the same for all, so that
+# two units cannot deadlock.
 _TAKE_VERSIONS = text("""
-    INSERT INTO runtime.aggregate AS a (aggregate_id, version) VALUES (:aggregate_id, :n)
-    ON CONFLICT (aggregate_id) DO UPDATE SET version = a.version + :n
-    RETURNING version
+    INSERT INTO runtime.aggregate AS a (aggregate_id, version)
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS bigint[])) AS wanted (id, n) ORDER BY id
+    ON CONFLICT (aggregate_id) DO UPDATE SET version = a.version + excluded.version
+    RETURNING aggregate_id, version
 """)
 
-_INSERT_EVENT = text("""
+_INSERT_EVENTS = text("""
     INSERT INTO runtime.event
         (type, schema_version, aggregate_id, aggregate_version, payload, occurred_at, actor, traceparent)
-    VALUES (:type, :schema_version, :aggregate_id, :aggregate_version, :payload, :occurred_at, :actor,
-            :traceparent)
-""").bindparams(bindparam("payload", type_=JSONB))
+    SELECT type, schema_version, aggregate_id, aggregate_version, CAST(payload AS jsonb), :occurred_at,
+           :actor, :traceparent
+    FROM unnest(CAST(:types AS text[]), CAST(:schema_versions AS int[]), CAST(:ids AS uuid[]),
+                CAST(:versions AS bigint[]), CAST(:payloads AS text[]))
+         WITH ORDINALITY AS e (type, schema_version, aggregate_id, aggregate_version, payload, n)
+    ORDER BY n
+""")
 
 
 def append_events(
@@ -127,32 +151,27 @@ def append_events(
     traceparent: str | None,
 ) -> None:
     """Insert events in the order given; versions are taken under each aggregate's row lock."""
-    counts: dict[UUID, int] = {}
-    for event in events:
-        counts[event.aggregate_id] = counts.get(event.aggregate_id, 0) + 1
-    next_version: dict[UUID, int] = {}
-    for aggregate_id in sorted(counts):  # one locking order for all, so that two units cannot deadlock
-        n = counts[aggregate_id]
-        last = connection.scalar(_TAKE_VERSIONS, {"aggregate_id": aggregate_id, "n": n})
-        next_version[aggregate_id] = last - n + 1 if last is not None else 1
-    rows = []
+    counts = Counter(event.aggregate_id for event in events)
+    taken = connection.execute(_TAKE_VERSIONS, {"ids": list(counts), "counts": list(counts.values())})
+    next_version = {aggregate_id: last - counts[aggregate_id] + 1 for aggregate_id, last in taken}
+    versions = []
     for event in events:
         metrics.events.labels(event.type).inc()
-        version = next_version[event.aggregate_id]
-        next_version[event.aggregate_id] = version + 1
-        rows.append(
-            {
-                "type": event.type,
-                "schema_version": event.schema_version,
-                "aggregate_id": event.aggregate_id,
-                "aggregate_version": version,
-                "payload": event.payload,
-                "occurred_at": now,
-                "actor": actor,
-                "traceparent": traceparent,
-            }
-        )
-    connection.execute(_INSERT_EVENT, rows)
+        versions.append(next_version[event.aggregate_id])
+        next_version[event.aggregate_id] += 1
+    connection.execute(
+        _INSERT_EVENTS,
+        {
+            "types": [event.type for event in events],
+            "schema_versions": [event.schema_version for event in events],
+            "ids": [event.aggregate_id for event in events],
+            "versions": versions,
+            "payloads": [event.payload for event in events],
+            "occurred_at": now,
+            "actor": actor,
+            "traceparent": traceparent,
+        },
+    )
 
 
 _LOCK_SEQUENCER = text("SELECT last_position FROM runtime.sequencer WHERE id = 1 FOR UPDATE SKIP LOCKED")
@@ -248,6 +267,7 @@ class Batch:
 
 
 _NOTHING = Batch(0, 0, more=False)
+_BEHIND = "waits behind an earlier parked event"
 
 
 class Consumer:
@@ -256,9 +276,7 @@ class Consumer:
     `begin` opens a transaction; `unit_on(connection, component, actor)` a unit of work within it.
     """
 
-    def __init__(
-        self, component: str, handlers: Mapping[type[Event], Handler], *, begin: Begin, unit_on: Any
-    ) -> None:
+    def __init__(self, component: str, handlers: Handlers, *, begin: Begin, unit_on: Any) -> None:
         self.component = component
         self._handlers = {event_name(cls): handler for cls, handler in handlers.items()}
         self._begin = begin
@@ -294,7 +312,7 @@ class Consumer:
             events = [StoredEvent(*row) for row in connection.execute(_PARKED_OF, own)]
             with self._unit_on(connection, self.component, self._actor) as unit:
                 for event in events:
-                    self._handle(unit, event)
+                    self._handle(unit, [event])
             for event in events:
                 connection.execute(_UNPARK, {**own, "position": event.position})
         return Batch(len(events), 0, more=False)
@@ -331,15 +349,26 @@ class Consumer:
     ) -> list[tuple[StoredEvent, str]]:
         """Returns the events to park, each with the reason."""
         parked = []
+        if not careful:
+            parked = [(event, _BEHIND) for event in events if event.aggregate_id in parked_ids]
+            for run in self._runs([event for event in events if event.aggregate_id not in parked_ids]):
+                self._handle(unit, run)
+            return parked
         for event in events:
             if event.aggregate_id in parked_ids:
-                parked.append((event, "waits behind an earlier parked event"))
-            elif not careful:
-                self._handle(unit, event)
+                parked.append((event, _BEHIND))
             elif error := self._handle_in_savepoint(unit, event):
                 parked_ids.add(event.aggregate_id)
                 parked.append((event, error))
         return parked
+
+    def _runs(self, events: Sequence[StoredEvent]) -> Iterator[Sequence[StoredEvent]]:
+        """The events in order: as runs where those that follow one another are handled together."""
+        for name, same in groupby(events, key=lambda event: event.type):
+            if isinstance(self._handlers[name], Together):
+                yield list(same)
+            else:
+                yield from ([event] for event in same)
 
     def _claim(self, connection: Connection) -> tuple[int, int] | None:
         """(after, upto), or None when another process is delivering to this consumer right now."""
@@ -365,19 +394,24 @@ class Consumer:
         events = [StoredEvent(*row[:5]) for row in rows]
         return events, {event.aggregate_id for event, row in zip(events, rows, strict=True) if row[5]}
 
-    def _handle(self, unit: Any, event: StoredEvent) -> None:
-        told = event.load()
+    def _handle(self, unit: Any, run: Sequence[StoredEvent]) -> None:
+        """One event; or several of one type, together, as part of the first one's trace."""
+        first, told = run[0], [event.load() for event in run]
+        handler = self._handlers[first.type]
         with (
-            telemetry.continue_trace(event.traceparent, f"{self.component} <- {event.type}"),
-            telemetry.bind(consumer=self.component, event_type=event.type, **_ids(told)),
+            telemetry.continue_trace(first.traceparent, f"{self.component} <- {first.type}"),
+            telemetry.bind(consumer=self.component, event_type=first.type, **_ids(told)),
         ):
-            self._handlers[event.type](unit, told)
+            if isinstance(handler, Together):
+                handler.handle(unit, told)
+            else:
+                handler(unit, *told)
 
     def _handle_in_savepoint(self, unit: Any, event: StoredEvent) -> str | None:
         """Returns what went wrong, if anything did."""
         try:
             with unit.attempt():
-                self._handle(unit, event)
+                self._handle(unit, [event])
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
@@ -401,9 +435,12 @@ class Consumer:
         )
 
 
-def _ids(event: Event) -> dict[str, object]:
-    """The ids an event carries, by their names: service_id, order_id and the like."""
-    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name.endswith("_id")}
+def _ids(events: Sequence[Event]) -> dict[str, object]:
+    """The ids an event carries, by their names: service_id, order_id and the like; of several, how many."""
+    if len(events) > 1:
+        return {"events": len(events)}
+    names = [field.name for field in fields(events[0]) if field.name.endswith("_id")]
+    values = {name: getattr(events[0], name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -430,29 +467,30 @@ class EventPump(threading.Thread):
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                worked = self.turn()
+                turn = self.turn()
             except Exception:
                 log.exception("event_pump_failed")
-                worked, wait = False, 1.0
+                turn, wait = _NOTHING, 1.0
+            if turn.more:
+                continue
             # under load a pause as long as the turn lets events gather: fewer, larger deliveries
             busy_s = max(self._busy_poll_s, min(time.monotonic() - began, self._idle_poll_s))
-            wait = busy_s if worked else min(wait * 1.5, self._idle_poll_s)
+            wait = busy_s if turn.handled or turn.parked else min(wait * 1.5, self._idle_poll_s)
             self._stopping.wait(wait)
 
-    def turn(self) -> bool:
-        """One round: sequence, then let every consumer catch up; True if there was anything to do."""
+    def turn(self) -> Batch:
+        """One round: sequence, then a batch for every consumer: none waits for another one's backlog."""
         with self._begin() as connection:
             numbered = sequence(connection)
             if numbered is not None:
                 self._pass_over(connection, numbered)
             last = connection.scalar(_LAST_POSITION)
-        worked = numbered is not None
-        for consumer in self._consumers:
-            while (batch := consumer.deliver(last)).handled or batch.parked:
-                worked = True
-                if not batch.more:
-                    break
-        return worked
+        batches = [consumer.deliver(last) for consumer in self._consumers]
+        return Batch(
+            sum(batch.handled for batch in batches),
+            sum(batch.parked for batch in batches),
+            more=any(batch.more for batch in batches),
+        )
 
     def _pass_over(self, connection: Connection, numbered: Numbered) -> None:
         """Consumers that are up to date and want none of the new events need not look at them."""

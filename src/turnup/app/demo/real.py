@@ -18,8 +18,9 @@ def network_document(examples: Path, endpoints: Mapping[str, Any]) -> dict[str, 
     gateway = endpoints["gateway"]
     _fill(
         elements["agw1"],
-        {name: gateway[name] for name in ("host", "uplink", "garden")},
-        {"username": "root", "private_key": gateway["private_key"], "host_key": gateway["host_key"]},
+        {name: gateway[name] for name in ("host", "uplink", "garden")} | {"snmp_port": "161"},
+        {"username": "root"}
+        | {name: gateway[name] for name in ("private_key", "host_key", "snmp_community")},
     )
     elements["agw1"]["ports"] = [
         {"name": port, "kind": "ethernet", "capacity": 1} for port in gateway["ports"]

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS aaa.accounting (
   circuit_id      text,
   UNIQUE (nas, session_id, status, session_time_s)
 );
-CREATE INDEX IF NOT EXISTS accounting_username ON aaa.accounting (username, id);
+DROP INDEX IF EXISTS aaa.accounting_username;  -- of earlier versions; nobody asked by it, every packet paid for it
 
 CREATE TABLE IF NOT EXISTS aaa.reject (
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -52,7 +52,8 @@ CREATE TABLE IF NOT EXISTS aaa.reject (
 CREATE INDEX IF NOT EXISTS reject_username ON aaa.reject (username, id);
 
 -- What an AAA server runs: one query per request. It is a role that may call these and read no table (grants at
--- the end, to the role aaa_server where there is one). `data_key` opens secrets that are stored encrypted (pgcrypto).
+-- the end, to the role aaa_server where there is one). In PL/pgSQL, which keeps its plans for the length of a
+-- connection; PostgreSQL before 18 plans a function in SQL anew at every call. `data_key` opens secrets that are stored encrypted (pgcrypto).
 CREATE OR REPLACE FUNCTION aaa.closed(secret text, data_key text) RETURNS text
 LANGUAGE plpgsql SET search_path = aaa, public, pg_temp AS $$
 BEGIN
@@ -75,8 +76,10 @@ END $$;
 -- check items of rlm_sql (id, username, attribute, value, op); no row: unknown
 CREATE OR REPLACE FUNCTION aaa.authorize(wanted text, data_key text)
 RETURNS TABLE (id int, username text, attribute text, value text, op text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
-  SELECT 1, s.username, a.attribute, a.value, ':='
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT 1, s.username, a.attribute, a.value, ':='
   FROM aaa.subscriber s CROSS JOIN LATERAL (VALUES
     ('Cleartext-Password', aaa.opened(s.secret, data_key)),
     ('Auth-Type', CASE s.state WHEN 'disabled' THEN 'Reject' END),
@@ -88,14 +91,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
     ('Filter-Id', CASE s.state WHEN 'walled' THEN 'walled' END),
     ('Class', '0x' || encode(convert_to('generation:' || s.generation, 'UTF8'), 'hex'))
   ) AS a (attribute, value)
-  WHERE s.username = wanted AND a.value IS NOT NULL
-$$;
+  WHERE s.username = wanted AND a.value IS NOT NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION aaa.account(
   nas_name text, nas_address text, session text, wanted text, kind text, at_epoch bigint, time_s int,
   upload bigint, download bigint, address text, cause text, circuit text
 ) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+BEGIN
   INSERT INTO aaa.accounting (nas, session_id, username, status, event_at, session_time_s, input_octets,
                               output_octets, framed_ipv4, terminate_cause, circuit_id)
   VALUES (coalesce(nullif(nas_name, ''), nas_address),
@@ -103,13 +107,15 @@ LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
           CASE WHEN kind IN ('on', 'off') THEN 'nas@' || at_epoch ELSE session END, nullif(wanted, ''), kind,
           to_timestamp(at_epoch), time_s, upload, download, nullif(address, '')::inet, nullif(cause, ''),
           nullif(circuit, ''))
-  ON CONFLICT (nas, session_id, status, session_time_s) DO NOTHING
-$$;
+  ON CONFLICT (nas, session_id, status, session_time_s) DO NOTHING;
+END $$;
 
 CREATE OR REPLACE FUNCTION aaa.note_reject(wanted text, reason text) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
-  INSERT INTO aaa.reject (username, reason) VALUES (wanted, coalesce(nullif(reason, ''), 'rejected'))
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = aaa, pg_temp AS $$
+BEGIN
+  INSERT INTO aaa.reject (username, reason)
+  VALUES (wanted, coalesce(nullif(note_reject.reason, ''), 'rejected'));
+END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA aaa FROM PUBLIC;
 DO $$

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 from gufo.snmp import SnmpError
 from gufo.snmp.aio import SnmpSession
-from icmplib.exceptions import ICMPLibError
+from icmplib.exceptions import ICMPLibError, SocketPermissionError
+from icmplib.models import Host
 from icmplib.ping import async_ping
 
 from turnup.contracts.inventory import ElementView
@@ -168,11 +170,9 @@ def _number(value: object) -> int:
 
 
 async def _ping(target: _Target, at: datetime, deadline_s: float) -> Observation | None:
-    """Unprivileged ICMP; None where this machine does not let us send it."""
+    """None where this machine lets us send no ICMP."""
     try:
-        host = await async_ping(
-            target.host, count=_TRIES, interval=0.05, timeout=deadline_s / (_TRIES + 1), privileged=False
-        )
+        host = await _echo(target.host, deadline_s / (_TRIES + 1))
     except ICMPLibError as error:
         log.warning("ping_failed", element=target.element.code, reason=str(error))
         return None
@@ -184,3 +184,15 @@ async def _ping(target: _Target, at: datetime, deadline_s: float) -> Observation
         ports={},
         octets={},
     )
+
+
+async def _echo(host: str, timeout_s: float) -> Host:
+    """The kernel's own echo sockets where the group may use them (net.ipv4.ping_group_range), else raw ones,
+    which need CAP_NET_RAW."""
+    ping = partial(async_ping, host, count=_TRIES, interval=0.05, timeout=timeout_s)
+    answer: Host
+    try:
+        answer = await ping(privileged=False)
+    except SocketPermissionError:
+        answer = await ping(privileged=True)
+    return answer

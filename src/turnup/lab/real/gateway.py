@@ -1,10 +1,11 @@
-"""The access gateway: a stock Linux router with sshd, DHCP relays and router advertisements.
+"""The access gateway: a stock Linux router with sshd, snmpd, DHCP relays and router advertisements.
 
 Its nftables, traffic classes and subscriber routes are its manager's, over SSH. What its own administrator
 would do is done here: one login by key from the manager's address, and a shut management plane towards
 subscribers.
 """
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class GatewayAccess:
     host: str
     host_key: str
     private_key: str
+    snmp_community: str
 
 
 def start_gateway(home: Path, layout: Plan, python: Path) -> GatewayAccess:
@@ -69,7 +71,8 @@ def start_gateway(home: Path, layout: Plan, python: Path) -> GatewayAccess:
     folder.mkdir(parents=True)
     host = plan.MANAGED[plan.GATEWAY]
     run(*inside(plan.GATEWAY, "nft", "-f", "-"), given=_OWN_RULES.format(uplink=plan.UPLINK))
-    access = _start_sshd(folder, host)
+    host_key, private_key = _start_sshd(folder, host)
+    community = _start_snmpd(folder, host)
     ports = [plan.port(n) for n in layout.numbers]
     relay = ["dhcrelay", "-4", "-d", "--no-pid", "-a", "-m", "discard", "-iu", "mgmt"]
     for port in ports:
@@ -82,10 +85,11 @@ def start_gateway(home: Path, layout: Plan, python: Path) -> GatewayAccess:
     conf = write(folder / "radvd.conf", "".join(_ADVERTISE.format(port=port) for port in ports))
     start(plan.GATEWAY, folder / "radvd.log", "radvd", "-n", "-C", conf, "-p", folder / "radvd.pid", "-m",
           "stderr", "-u", "root")  # fmt: skip
-    return access
+    return GatewayAccess(host=host, host_key=host_key, private_key=private_key, snmp_community=community)
 
 
-def _start_sshd(folder: Path, host: str) -> GatewayAccess:
+def _start_sshd(folder: Path, host: str) -> tuple[str, str]:
+    """(its host key, the private key that lets in)."""
     for name in ("host_key", "manager_key"):
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name)
     manager = (folder / "manager_key.pub").read_text(encoding="utf-8").strip()
@@ -99,8 +103,13 @@ def _start_sshd(folder: Path, host: str) -> GatewayAccess:
     start(plan.GATEWAY, folder / "sshd.log", "sh", "-c", boot)
     wait_for(lambda: succeeds(["ssh-keyscan", "-T", "2", host]), "sshd of the gateway answers")
     key_type, key, *_ = (folder / "host_key.pub").read_text(encoding="utf-8").split()
-    return GatewayAccess(
-        host=host,
-        host_key=f"{key_type} {key}",
-        private_key=(folder / "manager_key").read_text(encoding="utf-8"),
-    )
+    return f"{key_type} {key}", (folder / "manager_key").read_text(encoding="utf-8")
+
+
+def _start_snmpd(folder: Path, host: str) -> str:
+    """Readable from the manager's address only; the community."""
+    community = secrets.token_urlsafe(12)
+    conf = write(folder / "snmpd.conf", f"rocommunity {community} {plan.THIS_MACHINE}\n", mode=0o600)
+    start(plan.GATEWAY, folder / "snmpd.log", "snmpd", "-f", "-Lo", "-C", "-c", conf, "-p",
+          folder / "snmpd.pid", f"udp:{host}:161")  # fmt: skip
+    return community

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _PROGRAMS = (
     "ip", "nft", "tc", "sshd", "ssh-keygen", "iperf3", "radvd", "dhcrelay", "dhclient", "kea-dhcp4",
-    "kea-dhcp6", "freeradius", "ping",
+    "kea-dhcp6", "freeradius", "ping", "snmpd",
 )  # fmt: skip
 _POSTGRES = Path("/usr/lib/postgresql")
 

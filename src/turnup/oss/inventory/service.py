@@ -1,6 +1,6 @@
 """Use cases of inventory: load a network, reserve and release what services need, say who hangs where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from turnup.oss.inventory import rules, store
 from turnup.oss.inventory.model import LINE_ROLES, HoldingStatus
 from turnup.runtime.component import Runtime
 
-_SERVING_ROLES = ("dhcp", "aaa")
+_SERVING_ROLES = ("dhcp", "aaa", "router")
 _LINE_KINDS = ("access_port", "vlan")
 _LINE_RESOURCES = ("access_port", "vlan", "circuit_id", "ont_serial")
 
@@ -342,6 +342,10 @@ class Inventory:
     def links(self) -> Sequence[LinkView]:
         with self._runtime.snapshot("inventory") as connection:
             return store.links(connection)
+
+    def single_lines(self) -> Collection[tuple[ElementId, str]]:
+        with self._runtime.snapshot("inventory") as connection:
+            return store.single_lines(connection)
 
     def services_behind(self, element_id: ElementId, port: str | None = None) -> Sequence[ServiceId]:
         with self._runtime.snapshot("inventory") as connection:

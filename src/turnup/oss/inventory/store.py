@@ -167,6 +167,17 @@ def ports(connection: Connection, element_id: ElementId) -> list[PortView]:
     ]
 
 
+def single_lines(connection: Connection) -> set[tuple[ElementId, str]]:
+    """Ports that end one subscriber's line."""
+    port, element = tables.port.c, tables.element.c
+    found = connection.execute(
+        select(port.element_id, port.name)
+        .join(tables.element, element.element_id == port.element_id)
+        .where(port.capacity == 1, port.kind != "uplink", element.role.in_(LINE_ROLES))
+    )
+    return {(ElementId(element_id), name) for element_id, name in found}
+
+
 def links(connection: Connection) -> list[LinkView]:
     rows = connection.execute(
         text("""SELECT l.link_id, a.element_id AS a_element, a.name AS a_port,

@@ -1,7 +1,7 @@
 """Nouns of monitoring: sessions, health, alarms, problems, outages, and the topology as root cause sees
 it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -152,6 +152,8 @@ class Topology:
 
     nodes: Mapping[ElementId, Node]
     links: tuple[tuple[End, End], ...] = ()
+    lines: Collection[End] = ()
+    """Ports that end one subscriber's line: down when she switches her device off."""
 
     ends: Mapping[End, End] = field(init=False)
 

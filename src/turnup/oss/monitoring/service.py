@@ -262,6 +262,7 @@ class Monitoring:
                 for link in self._network.links()
                 if link.a_element in nodes and link.b_element in nodes
             ),
+            lines=frozenset(self._network.single_lines()),
         )
 
     def _outages(

@@ -1,12 +1,12 @@
 """The SQL of provisioning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, TextClause, case, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.contracts.catalog import ServiceSpec
@@ -48,19 +48,48 @@ def _one(connection: Connection, condition: Any, *, lock: bool) -> Service | Non
     return None if row is None else _service(row)
 
 
-def note_offline(connection: Connection, service_id: ServiceId, at: datetime) -> None:
-    """A fact of its own; who dials in again with everybody else must not cost a whole row each."""
-    connection.execute(
-        update(tables.service)
-        .where(tables.service.c.service_id == service_id)
-        .values(online=False, online_changed_at=at, speed_down_kbps=None, speed_up_kbps=None)
-    )
+def lock_many(connection: Connection, service_ids: Collection[ServiceId]) -> dict[ServiceId, Service]:
+    """Those of them that exist, locked in the order of their ids."""
+    wanted = tables.service.c.service_id.in_(service_ids)
+    statement = select(tables.service).where(wanted).order_by(tables.service.c.service_id).with_for_update()
+    return {ServiceId(row.service_id): _service(row) for row in connection.execute(statement)}
 
 
-def note_traffic(connection: Connection, service_id: ServiceId, at: datetime) -> None:
-    connection.execute(
-        update(tables.service).where(tables.service.c.service_id == service_id).values(traffic_seen_at=at)
+# What sessions tell is written alone, for many services at once: who dials in again with everybody else must
+# not cost a whole row each. Locked in the order of ids.
+_SEEN = """
+    UPDATE provisioning.service s SET {changes}
+    FROM (SELECT l.service_id, seen.at FROM provisioning.service l
+          JOIN unnest(CAST(:ids AS uuid[]), CAST(:instants AS timestamptz[])) AS seen (id, at)
+            ON seen.id = l.service_id
+          ORDER BY l.service_id FOR UPDATE OF l) news
+    WHERE s.service_id = news.service_id"""
+_ONLINE = text(_SEEN.format(changes="online = true, online_changed_at = news.at"))
+_OFFLINE = text(
+    _SEEN.format(
+        changes="online = false, online_changed_at = news.at, speed_down_kbps = NULL, speed_up_kbps = NULL"
     )
+)
+_TRAFFIC = text(_SEEN.format(changes="traffic_seen_at = news.at"))
+
+Instants = Mapping[ServiceId, datetime]
+
+
+def note_online(connection: Connection, since: Instants) -> None:
+    _note(connection, _ONLINE, since)
+
+
+def note_offline(connection: Connection, since: Instants) -> None:
+    _note(connection, _OFFLINE, since)
+
+
+def note_traffic(connection: Connection, at: Instants) -> None:
+    _note(connection, _TRAFFIC, at)
+
+
+def _note(connection: Connection, statement: TextClause, instants: Instants) -> None:
+    if instants:
+        connection.execute(statement, {"ids": list(instants), "instants": list(instants.values())})
 
 
 def ids_by_login(connection: Connection, logins: Sequence[str]) -> dict[str, ServiceId]:

@@ -10,7 +10,12 @@ from typing import Any
 
 import polars as pl
 import psycopg
+from pgpq import ArrowToPostgresBinaryEncoder
+from sqlalchemy import BigInteger, Integer, SmallInteger, Uuid
 from sqlalchemy import Connection as Connection  # use cases know the type, never SQLAlchemy
+from sqlalchemy.types import TypeEngine
+
+from turnup.bss.billing.tables import SCHEMA, metadata
 
 _UNIT = "\x1f"
 
@@ -57,15 +62,38 @@ def _typed(name: str, kind: type[pl.DataType]) -> pl.Expr:
 
 
 def append_frame(connection: Connection, table: str, frame: pl.DataFrame) -> None:
-    """Insert a frame whose columns are named as the table's. One statement, so triggers see it whole."""
+    """Insert a frame whose columns are named as the table's. One statement, so triggers see it whole.
+
+    Ids are text in the frame. Raises before anything is sent where a value is none of its column's.
+    """
     if frame.is_empty():
         return
+    target = metadata.tables[f"{SCHEMA}.{table}"]
+    typed = frame.select(_wire(name, target.columns[name].type) for name in frame.columns)
+    batches = typed.to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches()
+    encoder = ArrowToPostgresBinaryEncoder(batches[0].schema)
+    pieces = [encoder.write_header(), *(encoder.write_batch(batch) for batch in batches), encoder.finish()]
     columns = ", ".join(f'"{name}"' for name in frame.columns)
-    buffer = BytesIO()
-    frame.write_csv(buffer, include_header=False)
-    statement = f"COPY billing.{table} ({columns}) FROM STDIN (FORMAT csv)".encode()
+    statement = f"COPY {SCHEMA}.{table} ({columns}) FROM STDIN (FORMAT binary)".encode()
     with driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(buffer.getvalue())
+        for piece in pieces:
+            copy.write(piece)
+
+
+def _wire(name: str, kind: TypeEngine[Any]) -> pl.Expr:
+    """A column in the width in which PostgreSQL takes its type in binary: an id is its 16 octets."""
+    column = pl.col(name)
+    match kind:
+        case Uuid():
+            return column.str.replace_all("-", "", literal=True).str.decode("hex")
+        case SmallInteger():
+            return column.cast(pl.Int16)
+        case BigInteger():
+            return column.cast(pl.Int64)
+        case Integer():
+            return column.cast(pl.Int32)
+        case _:
+            return column
 
 
 def frozen(frame: pl.DataFrame) -> bytes:

@@ -35,7 +35,7 @@ from turnup.bss.catalog.rules.reading import (
 from turnup.contracts.catalog import CharacteristicSpec, ResourceSpec, RfsSpec, ServiceSpec, TaskSpec
 from turnup.kernel.errors import InvalidInput
 
-_ELEMENT_ROLES = ("access", "bng", "dhcp", "aaa")
+_ELEMENT_ROLES = ("access", "bng", "dhcp", "aaa", "router")
 _RESOURCE_KINDS = ("access_port", "vlan", "ipv4", "ipv6_wan", "ipv6_pd")
 _GIVEN_CHARACTERISTICS = frozenset({"login"})
 """Characteristics every service has without being sold them."""

@@ -61,13 +61,17 @@ def conditions(
     health: Collection[Health], ports: Collection[PortState], topology: Topology
 ) -> dict[ConditionKey, datetime]:
     """Everything that is wrong now, and since when. A port that never was up and belongs to no link is
-    unused, not broken; what is not in the topology any more is nobody's concern."""
+    unused, not broken; one that ends a single subscriber's line is as silent as she is; what is not in the
+    topology any more is nobody's concern."""
     found: dict[ConditionKey, datetime] = {}
     for each in health:
         if each.reachable is False and each.element_id in topology.nodes:
             found[(each.element_id, None, AlarmKind.UNREACHABLE)] = each.since
     for port in ports:
-        linked = topology.far_end((port.element_id, port.port)) is not None
+        end = (port.element_id, port.port)
+        linked = topology.far_end(end) is not None
+        if end in topology.lines and not linked:
+            continue
         if not port.up and (port.was_up or linked) and port.element_id in topology.nodes:
             found[(port.element_id, port.port, AlarmKind.LINK_DOWN)] = port.since
     return found

@@ -31,6 +31,7 @@ FRAGMENT_KINDS = {
     "bng": "subscriber",
     "dhcp": "dhcp_subscriber",
     "aaa": "aaa_subscriber",
+    "router": "route",
 }
 _AAA_STATE = {Admission.FULL: "active", Admission.WALLED: "walled", Admission.NONE: "disabled"}
 

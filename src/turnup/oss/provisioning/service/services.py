@@ -39,6 +39,9 @@ REALISE = "provisioning.realise"
 Seal = Callable[[str, str], str]
 """(secret, or what sealed it before; context) -> sealed text that may be stored."""
 
+Sighting = tuple[ServiceId, datetime]
+"""A service, and the network's instant at which something was seen of it."""
+
 
 class Provisioning:
     """Implements contracts.provisioning Reads and Commands."""
@@ -241,20 +244,28 @@ class Provisioning:
 
     # --- what the network reports -------------------------------------------------------------------------
 
-    def session_started(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
-        present = store.load(unit.connection, service_id, lock=True)
-        if present is None:
-            return
-        service, events = rules.after_online(present, at)
-        store.save(unit.connection, service)
-        for event in events:
-            unit.emit(event)
+    # Told by the batch (service, the network's instant), in order: everybody behind a BNG dials in at once.
 
-    def session_ended(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
-        store.note_offline(unit.connection, service_id, at)
+    def sessions_started(self, unit: Unit, sessions: Sequence[Sighting]) -> None:
+        present = store.lock_many(unit.connection, {service_id for service_id, _ in sessions})
+        again: dict[ServiceId, datetime] = {}
+        for service_id, at in sessions:
+            if service_id not in present:
+                continue
+            service, events = rules.after_online(present[service_id], at)
+            present[service_id] = service
+            again[service_id] = at
+            if events:
+                store.save(unit.connection, service)
+            for event in events:
+                unit.emit(event)
+        store.note_online(unit.connection, again)
 
-    def traffic_seen(self, unit: Unit, service_id: ServiceId, at: datetime) -> None:
-        store.note_traffic(unit.connection, service_id, at)
+    def sessions_ended(self, unit: Unit, sessions: Sequence[Sighting]) -> None:
+        store.note_offline(unit.connection, dict(sessions))
+
+    def traffic_seen(self, unit: Unit, sightings: Sequence[Sighting]) -> None:
+        store.note_traffic(unit.connection, dict(sightings))
 
     def equipment_identified(self, unit: Unit, service_id: ServiceId, serial: str) -> None:
         """The ONT's serial arrived: it belongs into the design; the network follows durably. The first one

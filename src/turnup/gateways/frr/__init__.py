@@ -1,0 +1,1 @@
+"""Routers that run FRRouting (FRR): subscribers' routes by vtysh over SSH."""
