@@ -9,6 +9,7 @@ import secrets
 import signal
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,7 @@ from turnup.lab.real import lab, plan
 from turnup.lab.real.machine import inside, run
 from turnup.lab.real.plan import Plan
 from turnup.lab.real.subscriber import Subscriber
+from turnup.lab.real.terminal import Terminal
 from turnup.runtime.embedded import state
 
 SITE = "pop9"
@@ -38,8 +40,11 @@ _CUSTOMERS = "/tmf-api/customer/v5/customer"
 _ORDER_S = 60.0
 
 
-class Sold:
+class SoldService(ABC):
     """One service that was ordered, and the subscriber's end of its line."""
+
+    site: str
+    subscriber: Terminal
 
     def __init__(self, rig: "RealRig", account: AccountId, order: Mapping[str, Any]) -> None:
         item = order["productOrderItem"][0]
@@ -51,7 +56,6 @@ class Sold:
         assert held is not None
         self.resources: Mapping[str, str] = dict(held.resources)
         self.elements = dict(held.elements)
-        self.subscriber = Subscriber(int(self.resources["access_port"].rpartition("/p")[2]))
         self.measurements = 0
         """Of goodput so far, those repeated included."""
 
@@ -62,25 +66,18 @@ class Sold:
         return found
 
     @property
+    @abstractmethod
     def wan_address(self) -> str:
-        return f"{self.resources['ipv6_wan'].partition('/')[0]}1"
+        """The address of her router in the WAN prefix."""
 
     @property
     def delegated_address(self) -> str:
         """The address her router puts on its own side of the delegated prefix."""
         return f"{self.resources['ipv6_pd'].partition('/')[0]}1"
 
+    @abstractmethod
     def connect(self) -> None:
-        """She plugs in her router: DHCP on both families, until she has addresses, a prefix and a way out."""
-        for family in (4, 6):
-            self.subscriber.start_dhcp(family)
-        wait_until(lambda: self.subscriber.lease(4), "she gets an IPv4 lease", timeout_s=60)
-        wait_until(
-            lambda: {"new_ip6_address", "new_ip6_prefix"} <= set(self.subscriber.lease(6)),
-            "she gets an IPv6 address and a prefix",
-            timeout_s=60,
-        )
-        self.wait_online(timeout_s=30)
+        """She plugs in her router; returns when it has addresses, a prefix and a way out."""
 
     def online(self) -> bool:
         """Both families reach the internet, IPv6 from the WAN address and from the delegated prefix."""
@@ -116,11 +113,38 @@ class Sold:
         return best
 
 
+class Sold(SoldService):
+    """By IPoE: her line is a port of the access gateway."""
+
+    site = SITE
+    subscriber: Subscriber
+
+    def __init__(self, rig: "RealRig", account: AccountId, order: Mapping[str, Any]) -> None:
+        super().__init__(rig, account, order)
+        self.subscriber = Subscriber(int(self.resources["access_port"].rpartition("/p")[2]))
+
+    @property
+    def wan_address(self) -> str:
+        return f"{self.resources['ipv6_wan'].partition('/')[0]}1"
+
+    def connect(self) -> None:
+        """DHCP on both families."""
+        for family in (4, 6):
+            self.subscriber.start_dhcp(family)
+        wait_until(lambda: self.subscriber.lease(4), "she gets an IPv4 lease", timeout_s=60)
+        wait_until(
+            lambda: {"new_ip6_address", "new_ip6_prefix"} <= set(self.subscriber.lease(6)),
+            "she gets an IPv6 address and a prefix",
+            timeout_s=60,
+        )
+        self.wait_online(timeout_s=30)
+
+
 class RealRig:
     """`with RealRig() as rig`: lab and installation up, catalog and network loaded."""
 
-    def __init__(self, subscribers: int = 2) -> None:
-        self._subscribers = subscribers
+    def __init__(self, subscribers: int = 2, pppoe: int = 0) -> None:
+        self._plan = Plan(subscribers, pppoe)
         self._cleanup = ExitStack()
         self.stand: Stand
         self.endpoints: Mapping[str, Any] = {}
@@ -145,7 +169,7 @@ class RealRig:
 
     def _start(self) -> None:
         began = time.perf_counter()
-        self.endpoints = lab.up(Plan(self._subscribers))
+        self.endpoints = lab.up(self._plan)
         self._cleanup.callback(lab.down)  # not before: a lab that was refused is somebody else's
         self.started["lab_up"] = _ms(began)
         folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnup-real-"))
@@ -162,7 +186,7 @@ class RealRig:
 
     def _import(self, folder: Path) -> None:
         network = folder / "network.yaml"
-        write_network(network, network_document(examples() / "real" / "network.yaml", self.endpoints))
+        write_network(network, network_document(examples() / "real", self.endpoints))
         importer = self.stand.house.importer
         importer.load_catalog(examples() / "real" / "catalog.yaml")
         importer.load_policies(examples() / "isp" / "policies.yaml")
@@ -197,33 +221,38 @@ class RealRig:
 
     def sell(self, name: str, offering: str) -> Sold:
         """Order it and wait until it is configured and verified."""
+        return Sold(self, *self.order(name, offering, SITE))
+
+    def order(self, name: str, offering: str, site: str) -> tuple[AccountId, Mapping[str, Any]]:
+        """The new customer's account and her order, completed."""
         account = self.customer(name)
         item = {"action": "add", "productOffering": {"id": offering, "@type": "ProductOfferingRef"}}
-        return Sold(self, account, self._order(account, {**item, "product": {"@type": "Product"}}))
+        return account, self._order(account, {**item, "product": {"@type": "Product"}}, site)
 
-    def accept(self, sold: Sold) -> None:
+    def accept(self, sold: SoldService) -> None:
         """The installation is accepted: billing starts."""
         answer = self.stand.api.post(f"/turnup/v1/services/{sold.service_id}/accept")
         expect(answer.status_code == 200, f"acceptance: {answer.text}")
         self.stand.settle()
 
-    def change(self, sold: Sold, offering: str) -> None:
+    def change(self, sold: SoldService, offering: str) -> None:
         """Order another plan and wait until it is verified."""
         product = {"@type": "Product", "id": sold.product_id}
         offered = {"id": offering, "@type": "ProductOfferingRef"}
-        self._order(sold.account, {"action": "modify", "productOffering": offered, "product": product})
+        item = {"action": "modify", "productOffering": offered, "product": product}
+        self._order(sold.account, item, sold.site)
 
-    def cease(self, sold: Sold) -> None:
+    def cease(self, sold: SoldService) -> None:
         self.stand.settle()
         product = {"@type": "Product", "id": sold.product_id}
-        self._order(sold.account, {"action": "delete", "product": product})
+        self._order(sold.account, {"action": "delete", "product": product}, sold.site)
 
-    def _order(self, account: AccountId, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _order(self, account: AccountId, item: Mapping[str, Any], site: str) -> Mapping[str, Any]:
         body = {
             "@type": "ProductOrder",
             "billingAccount": {"id": str(account), "@type": "BillingAccountRef"},
             "productOrderItem": [{"@type": "ProductOrderItem", "id": "1", **item}],
-            "servingSite": SITE,
+            "servingSite": site,
         }
         answer = self.stand.api.post(_ORDERS, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
         expect(answer.status_code == 201, f"order: {answer.text}")
@@ -240,7 +269,7 @@ class RealRig:
 
     # --- arrears ------------------------------------------------------------------------------------------
 
-    def bill_and_suspend(self, sold: Sold) -> None:
+    def bill_and_suspend(self, sold: SoldService) -> None:
         """The month is billed, nobody pays, dunning walls her in: the clock is moved, the rules are real."""
         house = self.stand.house
         first = _first_of_next_month(business_date(house.runtime.clock.now(), _ZONE))
@@ -256,7 +285,7 @@ class RealRig:
             self.stand.settle()
         self.wait_state(sold, ServiceState.SUSPENDED)
 
-    def pay(self, sold: Sold) -> None:
+    def pay(self, sold: SoldService) -> None:
         """She pays all she owes; nothing is waited for."""
         house = self.stand.house
         owed = house.billing.balance_minor(sold.account)
@@ -265,7 +294,7 @@ class RealRig:
             today = business_date(unit.now, _ZONE)
             house.billing.pay(unit, sold.account, owed, "EUR", reference, today)
 
-    def wait_state(self, sold: Sold, state: ServiceState) -> None:
+    def wait_state(self, sold: SoldService, state: ServiceState) -> None:
         wait_until(lambda: sold.view.state is state, f"the service is {state}", timeout_s=60)
 
     def _pass_to(self, day: date) -> None:
@@ -277,7 +306,7 @@ class RealRig:
 
     # --- what the elements hold ---------------------------------------------------------------------------
 
-    def held(self, sold: Sold) -> dict[str, bool]:
+    def held(self, sold: SoldService) -> dict[str, bool]:
         """By element that serves it: whether the element itself says it holds anything of the service."""
         house = self.stand.house
         found = {}
@@ -314,7 +343,7 @@ class RealRig:
                 os.kill(pid, signal.SIGCONT)
         self.stand.settle()
 
-    def radius_secret(self, sold: Sold) -> str:
+    def radius_secret(self, sold: SoldService) -> str:
         """What is in her router: as the AAA server's database opens it."""
         element_id = sold.elements["aaa"]
         fragment = self.stand.house.configuration.actual(element_id, [sold.service_id])[sold.service_id]
@@ -339,4 +368,4 @@ def _third_of_next_month(now: datetime) -> datetime:
     return datetime(first.year, first.month, 3, 9, tzinfo=UTC)
 
 
-__all__ = ["DemoFailed", "RealRig", "Sold"]
+__all__ = ["DemoFailed", "RealRig", "Sold", "SoldService"]

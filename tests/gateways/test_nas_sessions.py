@@ -6,6 +6,7 @@ import pytest
 
 from builders.lab_network import credentials_of, element_of
 from turnup.contracts.provisioning import LiveSession
+from turnup.gateways.radius.sessions import RadiusSessions
 from turnup.gateways.tlos.sessions import NasSessions
 from turnup.gateways.transports.nas import NasAccess
 from turnup.kernel.errors import InvalidInput, NotFound, Unavailable
@@ -63,6 +64,24 @@ def test_what_cannot_be_is_said(nas, session, lab):
         assert not change(nas)
     finally:
         lab.client.set_coa(device="bng1", supported=True)
+
+
+def test_a_refused_disconnect_is_no_lack_of_a_session(nas, session, lab):
+    lab.client.lie(device="bng1", kind="refuse", on="coa")
+    with pytest.raises(Unavailable, match="Error-Cause 501"):
+        nas.disconnect("bng1", "s1@isp", deadline_s=3.0)
+
+
+def test_a_nas_of_radius_alone_is_told_and_cannot_be_asked(lab, ssh, session):
+    blind = RadiusSessions(
+        NasAccess({"bng1": element_of(lab, "bng1")}.get, lambda _: credentials_of(lab, "bng1"), ssh)
+    )
+    assert not blind.reports_sessions("bng1")
+    assert change(blind)
+    assert lab.client.cpe(name="s1")["session"]["down-kbps"] == 20_000
+    assert blind.disconnect("bng1", "s1@isp", deadline_s=3.0)
+    with pytest.raises(InvalidInput, match="cannot be asked"):
+        blind.live_session("bng1", "s1@isp", deadline_s=1.0)
 
 
 def test_a_disconnected_subscriber_dials_again(nas, session, lines):

@@ -10,6 +10,7 @@ from benchmarks.real_rig import RealRig
 from peers.machines import machine
 from turnup.lab.real import lab, namespaces, plan
 from turnup.lab.real.machine import RealLabError, require
+from turnup.lab.real.pppoe.guest import require_guests
 
 _LOCK = Path("/run/lock/turnup-peers")
 _MACHINE_LOCK = Path("/run/lock/turnup-peers-machine")
@@ -34,6 +35,15 @@ def alone():
         if namespaces.noted(plan.HOME)[0]:
             pytest.skip("somebody's real lab runs here: `turnup lab down` removes it")
         yield
+
+
+@pytest.fixture(scope="module")
+def guests(alone):
+    """User-Mode-Linux guests can be run."""
+    try:
+        require_guests()
+    except RealLabError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")

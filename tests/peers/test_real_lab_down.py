@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from turnup.lab.real import lab, namespaces, plan
 
 
@@ -21,19 +23,22 @@ def _traces():
 NOTHING = {"namespaces": [], "links": [], "home": False}
 
 
-def test_a_lab_killed_while_it_is_built_is_removed(alone):
+@pytest.mark.parametrize(("layout", "last"), [("2", plan.KEA), ("2, pppoe=1", plan.PPPOE)])
+def test_a_lab_killed_while_it_is_built_is_removed(request, alone, layout, last):
+    if last == plan.PPPOE:
+        request.getfixturevalue("guests")
     building = subprocess.Popen(
-        [sys.executable, "-c", "from turnup.lab.real import lab, plan; lab.up(plan.Plan(2))"],
+        [sys.executable, "-c", f"from turnup.lab.real import lab, plan; lab.up(plan.Plan({layout}))"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     until = time.monotonic() + 60
-    while plan.KEA not in namespaces.existing() or not namespaces.processes(plan.KEA):
+    while last not in namespaces.existing() or not namespaces.processes(last):
         assert time.monotonic() < until and building.poll() is None, "something of it runs"
         time.sleep(0.02)
     os.kill(building.pid, signal.SIGKILL)
     building.wait()
     assert _traces() != NOTHING
-    assert plan.KEA in lab.down()
+    assert last in lab.down()
     assert _traces() == NOTHING
     assert lab.down() == [], "once more changes nothing"
 

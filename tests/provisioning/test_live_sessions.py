@@ -28,6 +28,8 @@ class Nas:
     obeys_disconnect: bool = True
     returns_as: LiveSession | None = None
     """What a disconnected subscriber gets when she dials in again; None: she stays away."""
+    reports: bool = True
+    """Whether it can be asked."""
     deaf_to: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
 
@@ -55,6 +57,10 @@ class Nas:
         if self.returns_as is not None:
             self.sessions[username] = self.returns_as
         return True
+
+    def reports_sessions(self, nas: str) -> bool:
+        assert nas == NAS
+        return self.reports
 
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         self._hear(nas, "ask")
@@ -122,3 +128,30 @@ def test_a_ceased_one_that_cannot_be_disconnected_is_trouble() -> None:
 def test_a_nas_that_does_not_answer_is_said(what: str) -> None:
     with pytest.raises(Unavailable, match="did not answer"):
         align(Nas({SERVICE.login: OLD}, knows_coa=False, deaf_to={what}))
+
+
+@pytest.mark.parametrize(
+    ("service", "knows_coa", "found", "told"),
+    [
+        (SERVICE, True, (100_000, 20_000), ["coa"]),
+        (SERVICE, False, None, ["coa", "disconnect"]),
+        (CEASED, True, None, ["disconnect"]),
+    ],
+)
+def test_a_nas_that_cannot_be_asked_is_told_and_believed(
+    service: Service, knows_coa: bool, found: tuple[int, int] | None, told: list[str]
+) -> None:
+    nas = Nas({SERVICE.login: OLD}, reports=False, knows_coa=knows_coa)
+    assert (align(nas, service), nas.told) == (found, told)
+    assert nas.sessions == ({SERVICE.login: NEW} if found else {})
+
+
+def test_a_nas_that_cannot_be_asked_may_have_no_session() -> None:
+    nas = Nas({}, reports=False)
+    assert (align(nas), nas.told) == (None, ["coa", "disconnect"])
+
+
+@pytest.mark.parametrize(("service", "what"), [(SERVICE, "coa"), (CEASED, "disconnect")])
+def test_silence_of_a_nas_that_cannot_be_asked_is_no_answer(service: Service, what: str) -> None:
+    with pytest.raises(Unavailable, match="did not answer"):
+        align(Nas({SERVICE.login: OLD}, reports=False, deaf_to={what}), service)

@@ -28,6 +28,8 @@ from turnup.gateways.frr.driver import FrrDriver
 from turnup.gateways.linux.driver import LinuxDriver
 from turnup.gateways.linux.sessions import LinuxSessions
 from turnup.gateways.netconf.driver import NetconfDriver
+from turnup.gateways.radius.driver import RadiusDriver
+from turnup.gateways.radius.sessions import RadiusSessions
 from turnup.gateways.sftp.files import SftpFiles
 from turnup.gateways.snmp.probe import SnmpProbe
 from turnup.gateways.tlos.driver import TlosDriver
@@ -161,6 +163,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
             "tlos": TlosDriver(ssh),
             "linux": LinuxDriver(ssh),
             "kea": KeaDriver(),
+            "radius": RadiusDriver(),
             "aaa_database": AaaDatabaseDriver(engine.aaa_url),
             "frr": FrrDriver(ssh, clock),
             "netconf": NetconfDriver(),
@@ -178,6 +181,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         {
             "tlos": NasSessions(nas),
             "linux": LinuxSessions(nas),
+            "radius": RadiusSessions(nas),
         },
     )
     provisioning_part, realiser, takeover = provisioning_component.build(

@@ -26,6 +26,9 @@ class SessionsByDriver:
     def disconnect(self, nas: str, username: str, *, deadline_s: float) -> bool:
         return self._of(nas).disconnect(nas, username, deadline_s=deadline_s)
 
+    def reports_sessions(self, nas: str) -> bool:
+        return self._of(nas).reports_sessions(nas)
+
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         return self._of(nas).live_session(nas, username, deadline_s=deadline_s)
 

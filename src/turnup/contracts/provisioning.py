@@ -406,6 +406,11 @@ class AaaGateway(Protocol):
         """True when the NAS ended her session, False when it has none. Raises Unavailable."""
         ...
 
+    def reports_sessions(self, nas: str) -> bool:
+        """Whether the NAS can be asked what session it has (`live_session`). Where not, its acknowledgement
+        is the proof."""
+        ...
+
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         """The live session as the NAS itself reports it; None when offline."""
         ...

@@ -28,6 +28,8 @@ ATTRIBUTE Filter-Id 11 string
 ATTRIBUTE Reply-Message 18 string
 ATTRIBUTE Class 25 octets
 ATTRIBUTE Session-Timeout 27 integer
+ATTRIBUTE Called-Station-Id 30 string
+ATTRIBUTE Calling-Station-Id 31 string
 ATTRIBUTE NAS-Identifier 32 string
 ATTRIBUTE Proxy-State 33 octets
 ATTRIBUTE Acct-Status-Type 40 integer

@@ -47,7 +47,9 @@ def aaa_url() -> None:
 @app.command("credentials")
 def credentials(
     element: str,
-    username: Annotated[str, typer.Option(prompt=True, help="User name on the element.")],
+    username: Annotated[
+        str | None, typer.Option(help="User name on the element; asked for unless RADIUS is all it speaks.")
+    ] = None,
     password: Annotated[
         str | None, typer.Option(help="Asked for where left out and no private key is given.")
     ] = None,
@@ -58,16 +60,22 @@ def credentials(
     data_key: Annotated[
         Path | None, typer.Option(help="File of the key that encrypts subscribers' secrets on an AAA server.")
     ] = None,
+    coa_secret: Annotated[
+        Path | None, typer.Option(help="File of a NAS's RADIUS secret for CoA and Disconnect.")
+    ] = None,
 ) -> None:
     """Set an element's credentials; they are stored encrypted and never shown."""
-    if password is None and private_key is None:
+    if username is None and coa_secret is None:
+        username = typer.prompt("Username")
+    if username and password is None and private_key is None:
         password = typer.prompt("Password", hide_input=True)
     given = Credentials(
-        username=username,
+        username=username or "",
         password=password or "",
         host_key=host_key,
         private_key=private_key.read_text(encoding="utf-8") if private_key else None,
         data_key=data_key.read_text(encoding="utf-8").strip() if data_key else None,
+        coa_secret=coa_secret.read_text(encoding="utf-8").strip() if coa_secret else None,
     )
     with house() as assembled:
         found = _element(assembled, element)

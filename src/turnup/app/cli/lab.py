@@ -26,12 +26,16 @@ def up(
         bool, typer.Option("--real", help="Real parts; the virtual lab is `python -m turnup.lab`.")
     ] = False,
     subscribers: Annotated[int, typer.Option(help="How many subscribers.", min=1, max=200)] = 2,
+    pppoe: Annotated[
+        int, typer.Option(help="How many more on PPPoE: guests, some 200 MB each, and a BNG.", min=0, max=16)
+    ] = 0,
     network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the network document to import to this file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build it: subscribers, a Linux access gateway, Kea, two FreeRADIUS, and an internet behind them."""
+    """Build it: subscribers, a Linux access gateway, Kea, two FreeRADIUS, and an internet behind them; with
+    --pppoe also a BNG and routers that dial in."""
     if not is_real:
         raise InvalidInput(
             "only the real lab is built by this command",
@@ -39,15 +43,18 @@ def up(
             remedy="say --real; the virtual lab is started by `python -m turnup.lab --network FILE`",
         )
     try:
-        endpoints = real.up(Plan(subscribers))
+        endpoints = real.up(Plan(subscribers, pppoe))
     except RealLabError as error:
         raise Unavailable(str(error)) from error
     if network is not None:
-        write_network(network, network_document(examples() / "real" / "network.yaml", endpoints))
+        write_network(network, network_document(examples() / "real", endpoints))
     if as_json:
-        print_json({"subscribers": endpoints["subscribers"], "network": network})
+        routers = endpoints.get("routers", [])
+        print_json({"subscribers": endpoints["subscribers"], "routers": routers, "network": network})
         return
     console.print(f"up: {', '.join(endpoints['subscribers'])} behind the access gateway tl-agw")
+    if pppoe:
+        console.print(f"up: {', '.join(endpoints['routers'])} on PPPoE; they dial when told to")
     if network is not None:
         console.print(f"turnup import network {network}")
 

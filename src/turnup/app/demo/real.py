@@ -7,9 +7,13 @@ from typing import Any
 import yaml
 
 
-def network_document(example: Path, endpoints: Mapping[str, Any]) -> dict[str, Any]:
-    """What `turnup import network` takes. `endpoints` are the real lab's own words (lab.real.lab.up)."""
-    document: dict[str, Any] = yaml.safe_load(example.read_text(encoding="utf-8"))
+def network_document(examples: Path, endpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """What `turnup import network` takes, from the documents in the folder `examples`. `endpoints` are the
+    real lab's own words (lab.real.lab.up); without a BNG among them, there is no PPPoE POP either."""
+    document = _read(examples / "network.yaml")
+    if "bng" in endpoints:
+        for section, rows in _read(examples / "pppoe.yaml").items():
+            document[section] += rows
     elements = {element["code"]: element for element in document["elements"]}
     gateway = endpoints["gateway"]
     _fill(
@@ -29,7 +33,15 @@ def network_document(example: Path, endpoints: Mapping[str, Any]) -> dict[str, A
     )
     for code, server in zip(("aaa1", "aaa2"), endpoints["aaa"], strict=True):
         _fill(elements[code], _database(server), {**_login(server), "data_key": server["data_key"]})
+    if "bng" in endpoints:
+        bng = endpoints["bng"]
+        _fill(elements[bng["code"]], {"host": bng["host"]}, {"coa_secret": bng["coa_secret"]})
     return document
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
 
 
 def write_network(path: Path, document: Mapping[str, Any]) -> None:

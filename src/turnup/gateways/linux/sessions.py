@@ -24,6 +24,9 @@ class LinuxSessions:
         """False: there is no session to end; without configuration nothing of hers is forwarded."""
         return False
 
+    def reports_sessions(self, nas: str) -> bool:
+        return True
+
     def live_session(self, nas: str, username: str, *, deadline_s: float) -> LiveSession | None:
         """What the gateway enforces for her now, None where it knows nothing of her."""
         gateway = read_answer(nas, self._nas.ask(nas, SHELL, deadline_s, given=SHOW))

@@ -37,6 +37,8 @@ END-VENDOR WISPr
 )
 _UINT32_MAX = 2**32 - 1
 _FIRST_REPEAT_S = 0.4
+_SESSION_NOT_FOUND = 503
+"""Error-Cause "Session Context Not Found" (RFC 5176, section 3.5)."""
 WALLED_FILTER = "walled"
 FULL_FILTER = "full"
 """Filter-Id of a session outside the walled garden: any value but `walled` lifts the wall."""
@@ -52,6 +54,14 @@ class CoaPeer:
     secret: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Of a NAS: code, and Error-Cause where it gives one."""
+
+    code: int
+    error_cause: int | None
+
+
 def change_authorization(peer: CoaPeer, username: str, wanted: LiveSession, *, deadline_s: float) -> bool:
     """New rates and filter for a live session; True: acknowledged, False: refused (no such session, not
     supported, ...). Raises Unavailable when no genuine answer comes in time."""
@@ -61,12 +71,16 @@ def change_authorization(peer: CoaPeer, username: str, wanted: LiveSession, *, d
         "WISPr-Bandwidth-Max-Up": _bits(wanted.up_kbps),
         "Filter-Id": WALLED_FILTER if wanted.walled else FULL_FILTER,
     }
-    return _ask(peer, CoARequest, attributes, deadline_s) == CoAACK
+    return _ask(peer, CoARequest, attributes, deadline_s).code == CoAACK
 
 
 def disconnect(peer: CoaPeer, username: str, *, deadline_s: float) -> bool:
-    """End a live session; True: acknowledged, False: refused. Raises Unavailable."""
-    return _ask(peer, DisconnectRequest, {"User-Name": username}, deadline_s) == DisconnectACK
+    """End a live session; True: acknowledged, False: there is none. Raises Unavailable, also where the NAS
+    refuses: then the session may go on."""
+    answer = _ask(peer, DisconnectRequest, {"User-Name": username}, deadline_s)
+    if answer.code != DisconnectACK and answer.error_cause != _SESSION_NOT_FOUND:
+        raise Unavailable(f"{peer.name} refused a Disconnect-Request (Error-Cause {answer.error_cause})")
+    return answer.code == DisconnectACK
 
 
 def _bits(kbps: int) -> int:
@@ -74,8 +88,8 @@ def _bits(kbps: int) -> int:
     return min(kbps * 1000, _UINT32_MAX)
 
 
-def _ask(peer: CoaPeer, code: int, attributes: Mapping[str, str | int], deadline_s: float) -> int:
-    """Send, repeat, and return the code of the first genuine answer."""
+def _ask(peer: CoaPeer, code: int, attributes: Mapping[str, str | int], deadline_s: float) -> _Answer:
+    """Send, repeat, and return the first genuine answer."""
     refuse_in_transaction(f"radius {peer.name}")
     packet = CoAPacket(code=code, id=secrets.randbelow(256), secret=peer.secret, dict=_DICTIONARY)
     for name, value in attributes.items():
@@ -102,8 +116,8 @@ def _family(peer: CoaPeer) -> tuple[int, int]:
     return found[0][0], socket.SOCK_DGRAM
 
 
-def _try_once(channel: socket.socket, packet: Packet, raw: bytes, wait_s: float) -> int | None:
-    """One transmission, and the code of a genuine answer within `wait_s`; None: silence."""
+def _try_once(channel: socket.socket, packet: Packet, raw: bytes, wait_s: float) -> _Answer | None:
+    """One transmission, and a genuine answer within `wait_s`; None: silence."""
     until = time.monotonic() + wait_s
     with contextlib.suppress(ConnectionRefusedError):  # of an earlier try: the NAS may be starting
         channel.send(raw)
@@ -116,18 +130,19 @@ def _try_once(channel: socket.socket, packet: Packet, raw: bytes, wait_s: float)
         except ConnectionRefusedError:
             time.sleep(min(0.05, left_s))
             continue
-        code = _genuine(packet, data)
-        if code is not None:
-            return code
+        answer = _genuine(packet, data)
+        if answer is not None:
+            return answer
     return None
 
 
-def _genuine(packet: Packet, data: bytes) -> int | None:
-    """The answer's code if its authenticator (and Message-Authenticator, where there is one) holds."""
+def _genuine(packet: Packet, data: bytes) -> _Answer | None:
+    """The answer if its authenticator (and Message-Authenticator, where there is one) holds."""
     try:
         reply = packet.CreateReply(packet=data)
         if not packet.VerifyReply(reply, data):
             return None
     except (PacketError, ValueError, KeyError):
         return None
-    return int(reply.code)
+    causes = reply.get("Error-Cause") or [None]
+    return _Answer(int(reply.code), causes[0])

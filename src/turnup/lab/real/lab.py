@@ -19,6 +19,8 @@ from turnup.lab.real.gateway import start_gateway
 from turnup.lab.real.kea import start_kea
 from turnup.lab.real.machine import RealLabError, inside, require, start, succeeds, wait_for, write
 from turnup.lab.real.plan import HOME, Plan
+from turnup.lab.real.pppoe.access import start_access
+from turnup.lab.real.pppoe.guest import require_guests
 from turnup.lab.real.radius import start_aaa
 
 _ENDPOINTS = "endpoints.json"
@@ -29,6 +31,8 @@ def up(layout: Plan, home: Path = HOME) -> dict[str, Any]:
     """Build and start everything; what a caller needs to meet the parts. A lab that is there is refused;
     one that fails half-way is removed again. Raises RealLabError."""
     require()
+    if layout.pppoe:
+        require_guests()
     with _alone(home):
         if namespaces.noted(home)[0]:
             raise RealLabError("a real lab is there already: `turnup lab down` removes it")
@@ -95,6 +99,10 @@ def _start(layout: Plan, home: Path) -> dict[str, Any]:
     secret = secrets.token_urlsafe(18)
     servers = [start_aaa(home, name, secret) for name in plan.AAA]
     gateway = start_gateway(home, layout, python)
+    pppoe = {}
+    if layout.pppoe:
+        bng = start_access(home, layout, servers, python)
+        pppoe = {"bng": asdict(bng), "routers": [plan.router(n) for n in layout.pppoe_numbers]}
     return {
         "gateway": {
             **asdict(gateway),
@@ -110,6 +118,7 @@ def _start(layout: Plan, home: Path) -> dict[str, Any]:
         },
         "aaa": [asdict(server) for server in servers],
         "subscribers": [plan.subscriber(n) for n in layout.numbers],
+        **pppoe,
     }
 
 

@@ -55,6 +55,8 @@ def make(layout: Plan) -> None:
     for n in layout.numbers:
         _subscriber(n)
     _gateway(layout)
+    if layout.pppoe:
+        _pppoe(layout)
 
 
 def _core() -> None:
@@ -105,6 +107,36 @@ def _gateway(layout: Plan) -> None:
         lines += [f"addr add {router}/32 dev {plan.port(n)}" for router in plan.ROUTERS4]
         lines += [f"addr add fe80::1/64 dev {plan.port(n)} nodad", f"link set {plan.port(n)} up"]
     _batch(plan.GATEWAY, lines)
+
+
+def _pppoe(layout: Plan) -> None:
+    """Bridges that join the guests' cards to each other, to the core and to the management bridge."""
+    taps = dict(zip(("access", "core", "mgmt"), plan.BNG_TAPS, strict=True))
+    members = [(tap, bridge) for bridge, tap in taps.items()]
+    members += [(plan.router_tap(n), "access") for n in layout.pppoe_numbers]
+    lines = [f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0" for bridge in taps]
+    lines += [f"link set {bridge} up" for bridge in taps]
+    lines += [f"tuntap add dev {tap} mode tap" for tap, _ in members]
+    lines.append(f"link add to-core type veth peer name eth1 netns {plan.CORE}")
+    members += [("to-core", "core"), ("to-mgmt", "mgmt")]
+    _batch(None, [f"link add tl-mppp type veth peer name to-mgmt netns {plan.PPPOE}"])
+    _batch(None, [f"link set tl-mppp master {plan.BRIDGE}", "link set tl-mppp up"])
+    lines += [f"link set {name} master {bridge} up" for name, bridge in members]
+    _settings(plan.PPPOE, ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+    _batch(plan.PPPOE, lines)
+    _batch(
+        plan.CORE,
+        [
+            "link set eth1 up",
+            f"addr add {plan.BNG_CORE4} dev eth1",
+            f"addr add {plan.BNG_CORE6} dev eth1 nodad",
+            f"route add {plan.PPPOE_NET4} via {plan.BNG_UPLINK4.partition('/')[0]}",
+            *(
+                f"route add {net} via {plan.BNG_UPLINK6.partition('/')[0]}"
+                for net in (plan.PPPOE_WAN6, plan.PPPOE_DELEGATED6)
+            ),
+        ],
+    )
 
 
 def _batch(namespace: str | None, lines: Iterable[str]) -> None:

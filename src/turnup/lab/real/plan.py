@@ -3,6 +3,8 @@
     subscribers tl-s1 … tl-sN ──p1 … pN── tl-agw ──up0── tl-core (the internet, payment page, DNS)
                                              │
     this machine ────────── management bridge 198.18.0.0/24 (RFC 2544) ── tl-kea, tl-aaa1, tl-aaa2
+                                             │
+    router1 … routerN ──VLAN 100── bng1 (guests in tl-ppp, where PPPoE is wanted) ── tl-core
 
 Addresses are of documentation and benchmarking ranges (RFC 5737, RFC 3849, RFC 2544) and of the shared space
 for access networks (RFC 6598), so that the lab hides no real network.
@@ -20,9 +22,14 @@ CORE = "tl-core"
 KEA = "tl-kea"
 AAA = ("tl-aaa1", "tl-aaa2")
 
-MANAGEMENT = "198.18.0.{}/24"
+PPPOE = "tl-ppp"
+"""Where the guests of the PPPoE access run, with the cables between them."""
+BNG = "bng1"
+
+MANAGEMENT_NET = "198.18.0.0/24"
 THIS_MACHINE = "198.18.0.1"
 MANAGED = {GATEWAY: "198.18.0.2", KEA: "198.18.0.3", AAA[0]: "198.18.0.4", AAA[1]: "198.18.0.5"}
+BNG_HOST = "198.18.0.6"
 
 GATEWAY6, KEA6 = "fd19:818::2", "fd19:818::3"
 """Management by IPv6 (RFC 4193) where DHCPv6 needs it."""
@@ -44,6 +51,15 @@ RELAY6 = "2001:db8:1::1"
 """The relay's link-address (RFC 8415): names the subnet to Kea, is nobody's."""
 DELEGATED6 = "2001:db8:100::/40"
 
+PPPOE_NET4, PPPOE_ROUTER4 = "100.64.16.0/20", "100.64.16.1"
+PPPOE_UNUSED4 = "100.64.31.1"
+"""Where pppoe-server would count from if RADIUS gave no address; it always does."""
+PPPOE_WAN6, PPPOE_DELEGATED6 = "2001:db8:2::/48", "2001:db8:200::/40"
+BNG_UPLINK4, BNG_CORE4 = "192.0.2.2/30", "192.0.2.1/30"
+BNG_UPLINK6, BNG_CORE6 = "2001:db8:e::2/64", "2001:db8:e::1/64"
+BNG_TAPS = ("bng-access", "bng-core", "bng-mgmt")
+"""Its network cards, in the order the guest has them."""
+
 DHCP_RENEW_S, DHCP_VALID_S = 4, 120
 
 
@@ -52,18 +68,27 @@ class Plan:
     """How large the lab is."""
 
     subscribers: int = 2
+    pppoe: int = 0
+    """Subscribers on PPPoE, each with a router that is a guest of about 200 MB; 0: no BNG either."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.subscribers <= 200:
             raise ValueError("a lab has 1 to 200 subscribers")
+        if not 0 <= self.pppoe <= 16:
+            raise ValueError("a lab has 0 to 16 subscribers on PPPoE")
 
     @property
     def namespaces(self) -> list[str]:
-        return [GATEWAY, CORE, KEA, *AAA, *(subscriber(n) for n in self.numbers)]
+        pppoe = [PPPOE] if self.pppoe else []
+        return [GATEWAY, CORE, KEA, *AAA, *pppoe, *(subscriber(n) for n in self.numbers)]
 
     @property
     def numbers(self) -> range:
         return range(1, self.subscribers + 1)
+
+    @property
+    def pppoe_numbers(self) -> range:
+        return range(1, self.pppoe + 1)
 
 
 def subscriber(n: int) -> str:
@@ -74,3 +99,12 @@ def subscriber(n: int) -> str:
 def port(n: int) -> str:
     """The gateway's interface to the n-th subscriber."""
     return f"p{n}"
+
+
+def router(n: int) -> str:
+    """The guest that is the n-th PPPoE subscriber's router."""
+    return f"router{n}"
+
+
+def router_tap(n: int) -> str:
+    return f"r{n}-wan"

@@ -61,7 +61,8 @@ def relay_reply(data: bytes) -> tuple[str, str, bytes]:
     return inner[_INTERFACE_ID].decode(), peer, inner[_RELAY_MESSAGE]
 
 
-def _client_socket(port: str) -> socket.socket:
+def client_socket(port: str) -> socket.socket:
+    """Where clients behind this interface are heard: relays and servers have the same port and group."""
     listening = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, port.encode())
@@ -73,7 +74,7 @@ def _client_socket(port: str) -> socket.socket:
 
 def serve(server: str, device: str, link_address: str, ports: Sequence[str]) -> None:
     """Relay until killed."""
-    clients = {port: _client_socket(port) for port in ports}
+    clients = {port: client_socket(port) for port in ports}
     upstream = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     upstream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     upstream.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())

@@ -145,10 +145,13 @@ class NetworkRealiser:
     def _align_session(
         self, service: Service, element: inventory.ElementView, deadline_s: float
     ) -> tuple[int, int] | None:
+        wanted = rules.live_session(service)
+        if not self._aaa.reports_sessions(element.code):
+            with self._path.writing(element.id, deadline_s=deadline_s):
+                return self._tell_unseen(service, element.code, wanted, deadline_s)
         live = self._aaa.live_session(element.code, service.login, deadline_s=deadline_s)
         if live is None:
             return None
-        wanted = rules.live_session(service)
         if live == wanted:
             return live.down_kbps, live.up_kbps
         with self._path.writing(element.id, deadline_s=deadline_s):
@@ -169,6 +172,18 @@ class NetworkRealiser:
         if read_back != wanted:
             raise Unavailable(f"{nas}: the session should be {wanted or 'gone'} and is {read_back}")
         return read_back.down_kbps, read_back.up_kbps
+
+    def _tell_unseen(
+        self, service: Service, nas: str, wanted: LiveSession | None, deadline_s: float
+    ) -> tuple[int, int] | None:
+        """A NAS that cannot be asked is told in any case: what it acknowledges is in force; what it does not
+        change, it ends; and that it has no session is an answer, too."""
+        if wanted is not None and self._aaa.change_authorization(
+            nas, service.login, wanted, deadline_s=deadline_s
+        ):
+            return wanted.down_kbps, wanted.up_kbps
+        self._aaa.disconnect(nas, service.login, deadline_s=deadline_s)
+        return None
 
     @staticmethod
     def _summary(
