@@ -1,8 +1,8 @@
 """Tables of mediation: the crosswalk, what was applied, what waits in quarantine, connectors and their files.
 
 Only `raw_row.raw` may hold personal data, and `quarantine` where its reason quotes a row: a row as it came,
-kept while it waits for a person and emptied once it is applied or discarded. `raw_row.owner` says whose it is,
-where that is known.
+kept while it waits for a person and emptied once it is applied or discarded. `raw_row.owner` says whose it
+is, where that is known.
 """
 
 from sqlalchemy import (
