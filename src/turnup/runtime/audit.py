@@ -1,10 +1,11 @@
 """Who changed what: audit entries, written in the transaction of the change."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select, text
 
 from turnup.runtime import tables
 
@@ -19,23 +20,30 @@ class AuditEntry:
     after: object
 
 
+# one statement, however many: an order leaves a dozen
+_INSERT = text("""
+    INSERT INTO runtime.audit (at, component, actor, action, subject, before, after)
+    SELECT :at, :component, :actor, action, subject, CAST(before AS jsonb), CAST(after AS jsonb)
+    FROM unnest(CAST(:actions AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]),
+                CAST(:afters AS text[])) WITH ORDINALITY AS e (action, subject, before, after, n)
+    ORDER BY n
+""")
+
+
 def write_audit(
     connection: Connection, entries: Sequence[AuditEntry], *, at: datetime, component: str, actor: str
 ) -> None:
     connection.execute(
-        insert(tables.audit),
-        [
-            {
-                "at": at,
-                "component": component,
-                "actor": actor,
-                "action": entry.action,
-                "subject": entry.subject,
-                "before": entry.before,
-                "after": entry.after,
-            }
-            for entry in entries
-        ],
+        _INSERT,
+        {
+            "at": at,
+            "component": component,
+            "actor": actor,
+            "actions": [entry.action for entry in entries],
+            "subjects": [entry.subject for entry in entries],
+            "befores": [json.dumps(entry.before) for entry in entries],
+            "afters": [json.dumps(entry.after) for entry in entries],
+        },
     )
 
 
