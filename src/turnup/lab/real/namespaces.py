@@ -15,12 +15,14 @@ from turnup.lab.real.machine import RealLabError, run, wait_for
 from turnup.lab.real.plan import Plan
 
 _NOTE = "made.json"
+_PPPOE_CABLE = "tl-mppp"
 
 
 def note(home: Path, layout: Plan) -> None:
     """Write down what is about to be made, so that `remove` finds it even after kill -9 in the middle."""
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    made = {"namespaces": layout.namespaces, "links": [plan.BRIDGE]}
+    cables = [_cable(n) for n in range(len(plan.MANAGED))]
+    made = {"namespaces": layout.namespaces, "links": [*cables, _PPPOE_CABLE, plan.BRIDGE]}
     part = home / f"{_NOTE}.part"
     part.write_text(json.dumps(made), encoding="utf-8")
     part.replace(home / _NOTE)
@@ -35,6 +37,11 @@ def noted(home: Path) -> tuple[list[str], list[str]]:
     return made["namespaces"], made["links"]
 
 
+def _cable(n: int) -> str:
+    """This machine's end of the management cable to the n-th managed namespace."""
+    return f"tl-m{n}"
+
+
 def make(layout: Plan) -> None:
     """All namespaces with their cables and fixed addresses; namespaces by these names are not there yet."""
     there = existing()
@@ -46,8 +53,8 @@ def make(layout: Plan) -> None:
     _batch(None, [f"link add {plan.BRIDGE} type bridge forward_delay 0"])
     _batch(None, [f"addr add {plan.THIS_MACHINE}/24 dev {plan.BRIDGE}", f"link set {plan.BRIDGE} up"])
     for n, (name, address) in enumerate(plan.MANAGED.items()):
-        _batch(None, [f"link add tl-m{n} type veth peer name mgmt netns {name}"])
-        _batch(None, [f"link set tl-m{n} master {plan.BRIDGE}", f"link set tl-m{n} up"])
+        _batch(None, [f"link add {_cable(n)} type veth peer name mgmt netns {name}"])
+        _batch(None, [f"link set {_cable(n)} master {plan.BRIDGE}", f"link set {_cable(n)} up"])
         _batch(name, ["link set lo up", f"addr add {address}/24 dev mgmt", "link set mgmt up"])
     for name, address in ((plan.GATEWAY, plan.GATEWAY6), (plan.KEA, plan.KEA6)):
         _batch(name, [f"addr add {address}/64 dev mgmt nodad"])
@@ -119,8 +126,8 @@ def _pppoe(layout: Plan) -> None:
     lines += [f"tuntap add dev {tap} mode tap" for tap, _ in members]
     lines.append(f"link add to-core type veth peer name eth1 netns {plan.CORE}")
     members += [("to-core", "core"), ("to-mgmt", "mgmt")]
-    _batch(None, [f"link add tl-mppp type veth peer name to-mgmt netns {plan.PPPOE}"])
-    _batch(None, [f"link set tl-mppp master {plan.BRIDGE}", "link set tl-mppp up"])
+    _batch(None, [f"link add {_PPPOE_CABLE} type veth peer name to-mgmt netns {plan.PPPOE}"])
+    _batch(None, [f"link set {_PPPOE_CABLE} master {plan.BRIDGE}", f"link set {_PPPOE_CABLE} up"])
     lines += [f"link set {name} master {bridge} up" for name, bridge in members]
     _settings(plan.PPPOE, ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
     _batch(plan.PPPOE, lines)
@@ -165,9 +172,9 @@ def remove(home: Path) -> list[str]:
             _give_time(gone)
     for name in gone:
         run("ip", "netns", "delete", name)
+    # a cable goes with its namespace, but the kernel takes its time over that
     for link in links:
-        if subprocess.run(["ip", "link", "show", link], capture_output=True, check=False).returncode == 0:
-            run("ip", "link", "delete", link)
+        if subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False).returncode == 0:
             gone.append(link)
     (home / _NOTE).unlink(missing_ok=True)
     return gone
