@@ -27,7 +27,7 @@ from turnup.kernel.ids import derived_id
 from turnup.runtime.component import Runtime
 
 FACTS_MAX = 20_000
-"""In one outgoing file; more make more files."""
+"""In one outgoing file; more make more files. (Of invoices a fact is a shard: see Records.)"""
 
 
 class Files:
@@ -120,6 +120,10 @@ class Files:
             names = self._applied_as(connector, record.key, file)
             incoming.set_applied(unit.connection, *names, record.digest, unit.now)
         incoming.settle_row(unit.connection, row_id, outcome, owner, unit.now)
+        if expected is RowState.QUARANTINED:
+            unit.audit("mediation.row_replayed", str(row_id), after=outcome.state.value)
+            if outcome.state is not RowState.QUARANTINED:  # its counts changed: they hear of it
+                incoming.acknowledge_again(unit.connection, row_id)
         if connector.mode is Mode.SHADOW:
             incoming.set_raw(unit.connection, row_id, {})  # it can never be replayed: no reason to keep it
         return True
@@ -142,8 +146,12 @@ class Files:
         counts = None if file.state == FileState.REFUSED.value else file.counts
         return writing.acknowledgement(connector, file.name, file.sha256, counts, rejected, file.reason)
 
-    def acknowledged(self, unit: Unit, file_id: UUID) -> None:
-        incoming.set_file(unit.connection, file_id, acknowledged_at=unit.now)
+    def acknowledged(self, unit: Unit, file: TakenFile) -> None:
+        """They have the counts of `file`; where those changed meanwhile, they get the new ones next."""
+        incoming.lock_file(unit.connection, file.id)
+        present = incoming.file(unit.connection, file.id)
+        if present is not None and present.counts == file.counts:
+            incoming.set_file(unit.connection, file.id, acknowledged_at=unit.now)
 
     def filed(self, unit: Unit, file_id: UUID) -> None:
         incoming.set_file(unit.connection, file_id, filed_at=unit.now)
@@ -185,23 +193,14 @@ class Files:
         require_person(unit.actor, "discard a row")
         require_reason(reason)
         found = incoming.quarantined(unit.connection, row_id=row_id)
-        source = incoming.row_source(unit.connection, row_id)
-        if (
-            not found
-            or source is None
-            or not incoming.lock_row(unit.connection, row_id, RowState.QUARANTINED)
-        ):
+        if not found or not incoming.lock_row(unit.connection, row_id, RowState.QUARANTINED):
             raise NotFound(f"no row {row_id} in quarantine", field="row", remedy="list those that wait")
         outcome = Outcome(
             state=RowState.DISCARDED, key=found[0].key, field=found[0].field, reason=f"discarded: {reason}"
         )
         incoming.settle_row(unit.connection, row_id, outcome, None, unit.now)
-        incoming.set_file(unit.connection, source[0], acknowledged_at=None)
+        incoming.acknowledge_again(unit.connection, row_id)
         unit.audit("mediation.row_discarded", str(row_id), after=reason)
-
-    def acknowledge_again(self, unit: Unit, file_id: UUID) -> None:
-        """Its counts changed: the other side gets a new acknowledgement with the next run."""
-        incoming.set_file(unit.connection, file_id, acknowledged_at=None)
 
     # --- out ----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from turnup.contracts.mediation import MadeFile
@@ -17,7 +17,9 @@ _fact, _made, _state = tables.fact, tables.made_file, tables.connector_state
 def add_fact(
     connection: Connection, kind: RecordKind, key: str, facts: Mapping[str, str], at: datetime
 ) -> None:
-    """Once per key."""
+    """Once per key. One writer at a time until its transaction ends (a person may replay a parked event
+    beside the consumer): a lower position never comes after a file was made past it."""
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("mediation.fact", 0))))
     connection.execute(
         insert(_fact)
         .values(kind=kind.value, key=key, facts=dict(facts), at=at)
