@@ -237,3 +237,43 @@ def test_facts_that_every_file_has_taken_go_by_age(bench: Bench) -> None:
             text("UPDATE mediation.connector_state SET fact_position = 1 WHERE name = 'zahlungen'")
         )
     assert over() == 2
+
+
+def test_numbers_of_files_that_left_never_come_again_after_a_restore(bench: Bench) -> None:
+    """As going_back does it: what the replaced books had given away, then the books of before."""
+    bench.publish("zahlungen", "payments", [{"to": "id", "from": "payment"}])
+    runtime, files = bench.house.runtime, bench.house.files
+
+    def pays(*keys: str) -> None:
+        with runtime.unit("mediation", "test") as unit:
+            for key in keys:
+                facts = {"payment": key, "account_id": account, "amount": "1.00"}
+                files.note_fact(unit, RecordKind.PAYMENTS, key, facts, unit.now)
+
+    customers(bench)
+    bench.peer.write("kunden/a.csv", CSV)
+    bench.run("kunden")
+    account = str(bench.house.crm.all_accounts()[0].id)
+    pays("one")
+    bench.run("zahlungen")
+    pays("two")  # the books of then hold it, and no file yet
+    before = files.given_away()
+    pays("three")
+    bench.run("zahlungen")
+    pays("four")
+    bench.run("zahlungen")
+    former = files.given_away()
+    assert (before["zahlungen"][0], former["zahlungen"][0], "kunden" in former) == (1, 3, False)
+    with bench.house.database.engine.begin() as connection:  # the restore; sequences stay behind the former's
+        connection.execute(text("DELETE FROM mediation.made_file WHERE number > 1"))
+        connection.execute(text("DELETE FROM mediation.fact WHERE key IN ('three', 'four')"))
+        back = "UPDATE mediation.connector_state SET file_number = 1, fact_position = :p WHERE name = :n"
+        connection.execute(text(back), {"p": before["zahlungen"][1], "n": "zahlungen"})
+    for _ in range(2):
+        with runtime.unit("mediation", "cli:anna") as unit:
+            files.skip_given_away(unit, "zahlungen", *former["zahlungen"])
+    pays("five")
+    (made,) = bench.run("zahlungen").made
+    assert (made.number, made.rows) == (4, 1)  # `two` went in the lost file 2, `five` is new
+    assert "five" in bench.peer.read("zahlungen/f-0004.csv")
+    assert bench.scalar("SELECT count(*) FROM runtime.audit WHERE action LIKE '%numbers_skipped'") == 1

@@ -166,6 +166,11 @@ class Files:
         with self._runtime.snapshot("mediation") as connection:
             return incoming.quarantined(connection, connector)
 
+    def waiting(self) -> Mapping[str, int]:
+        """How many rows wait for a person, by connector."""
+        with self._runtime.snapshot("mediation") as connection:
+            return incoming.waiting(connection)
+
     def quarantined_row(self, row_id: int) -> tuple[TakenFile, RawRow]:
         """Raises NotFound for a row that waits for nobody."""
         with self._runtime.snapshot("mediation") as connection:
@@ -251,6 +256,19 @@ class Files:
             },
         )
         return number
+
+    def given_away(self) -> Mapping[str, tuple[int, int]]:
+        """How far the outgoing files have come: (last number, last fact), by connector."""
+        with self._runtime.snapshot("mediation") as connection:
+            return outgoing.cursors(connection)
+
+    def skip_given_away(self, unit: Unit, connector: str, number: int, position: int) -> bool:
+        """After the books went back in time: numbers up to this one are given away and never come again, and
+        facts that went into files then do not go into one more. False where nothing was to be skipped."""
+        skipped = outgoing.skip(unit.connection, connector, number, position)
+        if skipped:
+            unit.audit("mediation.file_numbers_skipped", connector, after=number)
+        return skipped
 
     def unsent(self, connector: str) -> Sequence[int]:
         with self._runtime.snapshot("mediation") as connection:

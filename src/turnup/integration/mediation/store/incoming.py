@@ -218,6 +218,17 @@ def quarantined(
     ]
 
 
+def waiting(connection: Connection) -> dict[str, int]:
+    """How many rows wait for a person, by connector; those of shadow runs do not."""
+    rows = connection.execute(
+        select(_file.c.connector, func.count().label("n"))
+        .join(_row, _row.c.file_id == _file.c.file_id)
+        .where(_row.c.state == RowState.QUARANTINED.value, _file.c.mode == Mode.LIVE.value)
+        .group_by(_file.c.connector)
+    )
+    return {row.connector: row.n for row in rows}
+
+
 def row_source(connection: Connection, row_id: int) -> tuple[UUID, RawRow] | None:
     """(file, row as it came)."""
     row = connection.execute(select(_row).where(_row.c.row_id == row_id)).first()

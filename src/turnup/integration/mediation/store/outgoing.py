@@ -34,6 +34,28 @@ def cursor(connection: Connection, connector: str, *, lock: bool = False) -> tup
     return row.fact_position, row.file_number
 
 
+def cursors(connection: Connection) -> dict[str, tuple[int, int]]:
+    """(number of the last file, position of the last fact in one), by connector that has made any."""
+    rows = connection.execute(
+        select(_state.c.name, _state.c.file_number, _state.c.fact_position).where(_state.c.file_number > 0)
+    )
+    return {row.name: (row.file_number, row.fact_position) for row in rows}
+
+
+def skip(connection: Connection, connector: str, number: int, position: int) -> bool:
+    """Move a cursor that is behind up to here; never back, and past no fact that these books do not have."""
+    here = select(func.coalesce(func.max(_fact.c.position), 0)).scalar_subquery()
+    done = connection.execute(
+        update(_state)
+        .where(_state.c.name == connector, _state.c.file_number < number)
+        .values(
+            file_number=number,
+            fact_position=func.greatest(_state.c.fact_position, func.least(position, here)),
+        )
+    )
+    return bool(done.rowcount)
+
+
 def facts_after(connection: Connection, kind: RecordKind, position: int, limit: int) -> list[Fact]:
     rows = connection.execute(
         select(_fact)
