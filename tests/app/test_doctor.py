@@ -1,5 +1,6 @@
 """The doctor names what is wrong, and says nothing is where nothing is."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import Engine, create_engine, text
 
 from turnup.app.doctor import Finding, examine
@@ -15,6 +17,8 @@ from turnup.kernel.ids import new_id
 from turnup.runtime.embedded import ConnectionInfo
 from turnup.runtime.secrets import SecretBox, seal_text
 from turnup.runtime.settings import load_settings
+
+CONNECTORS = Path(__file__).parents[2] / "examples" / "connectors"
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +144,46 @@ def test_what_waits_for_a_person_is_shown(bad: Any, sql: Engine) -> None:
     assert set(found) == {"brake", "freezes"}
     assert found["brake"].detail == "1 automatic changes of 1 services wait since 2026-03-02 12:00"
     assert found["freezes"].detail == "1 in force, first by cli:anna at 2026-03-02 12:00: storm"
+
+
+def test_connectors_that_fail_are_late_or_have_rows_that_wait(bad: Any, sql: Engine) -> None:
+    alive(sql)
+    document = yaml.safe_load((CONNECTORS / "customers.yaml").read_text())
+    with sql.begin() as connection:
+        for name in ("kunden", "post"):
+            connection.execute(
+                text("INSERT INTO mediation.connector VALUES (:name, 1, :document, now(), 'cli:anna')"),
+                {"name": name, "document": json.dumps({**document, "name": name})},
+            )
+            connection.execute(
+                text("""INSERT INTO mediation.connector_state (name, next_at, fact_position, file_number)
+                        VALUES (:name, clock_timestamp(), 0, 0)"""),
+                {"name": name},
+            )
+    assert bad() == {}
+    with sql.begin() as connection:
+        connection.execute(
+            text("""UPDATE mediation.connector_state SET last_error = 'no such folder',
+                    next_at = '2026-03-02 12:00Z' WHERE name = 'post'""")
+        )
+        for n, mode in enumerate(("live", "shadow")):
+            connection.execute(
+                text("""INSERT INTO mediation.taken_file
+                          (file_id, connector, version, name, sha256, mode, state, rows_read, taken_at)
+                        VALUES (:id, 'kunden', 1, 'a.csv', '', :mode, 'applied', 2, now())"""),
+                {"id": f"00000000-0000-4000-8000-00000000000{n}", "mode": mode},
+            )
+        connection.execute(
+            text("""INSERT INTO mediation.raw_row (file_id, n, state, changed_at)
+                    SELECT file_id, n, 'quarantined', now()
+                    FROM mediation.taken_file, generate_series(2, 3) n""")
+        )
+    found = bad()
+    assert {check: finding.detail for check, finding in found.items()} == {
+        "connectors": "post: no such folder",
+        "connector schedules": "overdue: post since 2026-03-02 12:00",
+        "connector quarantine": "2 rows of kunden wait",
+    }
 
 
 def test_a_stuck_workflow_is_named(bad: Any, sql: Engine) -> None:

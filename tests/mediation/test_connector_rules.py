@@ -52,7 +52,12 @@ WRONG = [
     ({"sftp": {"host": "x", "username": "y", "host_key": KEY, "password": "no"}}, "sftp.password"),
     ({"folder": "/in/../etc"}, "folder"),
     ({"done": "../x"}, "done"),
+    ({"done": "."}, "done"),
+    ({"folder": "/in", "failed": "/in/"}, "failed"),
+    ({"folder": "/in", "ack": "/in"}, "ack"),  # acknowledgements would come in, and be acknowledged
     ({"pattern": "a/*.csv"}, "pattern"),
+    ({"sftp": {"host": "x y", "username": "y", "host_key": KEY}}, "sftp.host"),
+    ({"ready": {"by": "marker", "suffix": "/../x"}}, "ready.suffix"),
     ({"schedule": {}}, "schedule"),
     ({"schedule": {"daily_at": "25:00"}}, "schedule.daily_at"),
     ({"schedule": {"daily_at": "02:00", "time_zone": "Mars"}}, "schedule.time_zone"),
@@ -71,6 +76,10 @@ WRONG = [
     ({"kind": "payments", "file_name": "same.csv", "columns": [{"to": "a", "from": "amount"}]}, "file_name"),
     (
         {"kind": "payments", "file_name": "../{number}", "columns": [{"to": "a", "from": "amount"}]},
+        "file_name",
+    ),
+    (
+        {"kind": "payments", "file_name": "{number:999999999}", "columns": [{"to": "a", "from": "amount"}]},
         "file_name",
     ),
     (

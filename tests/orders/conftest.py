@@ -128,16 +128,21 @@ class Customers:
 
     def __init__(self) -> None:
         self.jane, self.joe = AccountId(new_id()), AccountId(new_id())
+        self.closed: set[CustomerId] = set()
 
     def account(self, account_id: AccountId) -> Any:
         if account_id not in (self.jane, self.joe):
             return None
         return SimpleNamespace(
             id=account_id,
+            number=f"A-{account_id.hex[:4]}",
             customer_id=CustomerId(derived_id("customer", account_id)),
             legal_entity_id=LegalEntityId(derived_id("legal-entity")),
             brand_id=BrandId(derived_id("brand")),
         )
+
+    def customer(self, customer_id: CustomerId) -> Any:
+        return SimpleNamespace(status="closed" if customer_id in self.closed else "active")
 
     def address(self, address_id: object) -> None:
         return None

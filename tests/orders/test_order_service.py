@@ -52,6 +52,25 @@ def test_an_order_once_per_key(world: World) -> None:
     assert sorted(started(world)) == sorted(f"order:{order.id}:1" for order in world.orders.orders())
 
 
+def test_a_closed_customer_gets_nothing_new_and_may_cease(world: World) -> None:
+    order = world.submit(add(), idempotency_key="before")
+    complete(world, order)
+    product = world.orders.loaded(order).items[0].product_id
+    customers = world.customers
+    customers.closed.add(customers.account(customers.jane).customer_id)
+    for items in ((add(),), (modify(product, "fibre-300"),)):
+        with pytest.raises(Conflict) as raised:
+            world.submit(*items)
+        assert (raised.value.field, "new customer" in (raised.value.remedy or "")) == (
+            "billingAccount.id",
+            True,
+        )
+    assert world.submit(add(), idempotency_key="before") == order  # told again what was done
+    world.submit(NewOrderItem(action=ItemAction.DELETE, product_id=product))
+    customers.closed.clear()
+    assert len(world.orders.orders()) == 2
+
+
 @pytest.mark.parametrize(
     ("items", "more", "field"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, text
 
@@ -125,6 +126,7 @@ def planted(house: House, api: TestClient, tmp_path: Path) -> Planted:
     _pays(planted)
     _is_told(planted)
     _is_seen(planted)
+    _comes_by_file(planted)
     deliver_events(house.runtime, house.components)
     return planted
 
@@ -154,6 +156,9 @@ def _customers(path: Path, **changed: str) -> Path:
         "started_at": "2025-01-01",
         "balance": "12.30",
         "billed_through": "2099-01-01",
+        "mandate_reference": f"{MARK}-mandate",
+        "mandate_iban": "DE02120300000000202051",
+        "mandate_signed_on": "2024-05-06",
         **changed,
     }
     with path.open("w", newline="") as file:
@@ -260,6 +265,24 @@ def _is_seen(planted: Planted) -> None:
            VALUES (gen_random_uuid(), 1, now(), 'x', 'change', :text)""",
         text=f"subscriber {MARK}@login.example",
     )
+
+
+def _comes_by_file(planted: Planted) -> None:
+    """Rows of a connector: one that changed her, and one that waits for a person, known to be hers."""
+    house = planted.house
+    document = yaml.safe_load((EXAMPLES.parent / "connectors" / "customers.yaml").read_text())
+    rows = (
+        f"KDNR;NAME;TYP;MAIL;STRASSE;PLZ;ORT\n{EXTERNAL};{MARK} Mustermann;P;;;;{MARK}burg\n",
+        f"KDNR;NAME;TYP;MAIL;STRASSE;PLZ;ORT\n{EXTERNAL};{MARK} Mustermann;P;{MARK} no mail;;;\n",
+    )
+    with house.runtime.unit("mediation", "cli:anna") as unit:
+        plain = {**document, "system": SYSTEM, "mode": "live", "format": {"delimiter": ";"}}
+        name, _, _ = house.connectors.publish(unit, plain)
+    connector = house.connectors.connector(name)
+    for n, content in enumerate(rows):
+        with house.runtime.unit("mediation", "cli:anna") as unit:
+            file = house.files.capture(unit, connector, f"{n}.csv", content.encode())
+        house.exchange._apply_rows(connector, file, "cli:anna")
 
 
 def everything(connection: Connection) -> Iterator[tuple[str, str]]:

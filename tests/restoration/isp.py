@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
 from sqlalchemy import text
 
 from turnup.app.demo.stand import Stand, examples
@@ -121,6 +122,20 @@ class Isp:
                 unit, NewCustomer(name="Jane Roe", address=address, time_zone="UTC")
             )
         return opened.account_id
+
+    def publish_connector(self, name: str) -> None:
+        """One that sends invoices; to nobody, as no worker finds it due."""
+        document = yaml.safe_load((examples() / "connectors" / "invoices.yaml").read_text())
+        with self.house.runtime.unit("mediation", "user:anna") as unit:
+            self.house.connectors.publish(unit, {**document, "name": name})
+
+    def made_files(self, name: str, number: int) -> None:
+        """As if so many had gone out."""
+        with self.house.database.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE mediation.connector_state SET file_number = :n WHERE name = :name"),
+                {"n": number, "name": name},
+            )
 
     def submit(self, *items: NewOrderItem) -> OrderId:
         with self.house.runtime.unit("orders", "user:anna") as unit:

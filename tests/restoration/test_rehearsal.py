@@ -42,6 +42,7 @@ def test_the_whole_rehearsal(isp: Isp) -> None:
     waiting = isp.submit(NewOrderItem(action=ItemAction.ADD, offering="fibre-300-50-install"))
     isp.wait(lambda: isp.state(waiting) is OrderState.PENDING, "a technician is awaited")
     isp.pay(500, "before")
+    isp.publish_connector("invoices-out")
     isp.settle()
     books, network = isp.books(), isp.on_devices()
     time.sleep(0.2)
@@ -55,6 +56,7 @@ def test_the_whole_rehearsal(isp: Isp) -> None:
     for offering in ("fibre-1000-200", "fibre-300-50"):  # back where it was, two generations on
         isp.change(untouched, offering)
     isp.pay(1000, "after")
+    isp.made_files("invoices-out", 7)
     isp.settle()
     later = isp.on_devices()
     highest = isp.rows("SELECT max(number) FROM orders.product_order")[0][0]
@@ -96,6 +98,8 @@ def test_the_whole_rehearsal(isp: Isp) -> None:
     # --- the comparison lists exactly what is newer
     lost = outcome.restored.lost
     assert lost["known"]
+    assert lost["fileNumbers"] == [{"connector": "invoices-out", "from": 1, "to": 7}]
+    assert isp.house.files.given_away()["invoices-out"][0] == 7
     assert lost["events"]["billing.PaymentReceived"] == 1
     assert [
         entry["payload"]["amount_minor"]

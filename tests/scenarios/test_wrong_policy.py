@@ -75,6 +75,9 @@ class Everybody:
             id=account_id, customer_id=customer, legal_entity_id=ENTITY, brand_id=BRAND
         )  # fmt: skip
 
+    def customer(self, customer_id: CustomerId) -> Any:
+        return SimpleNamespace(status="active")
+
     def address(self, address_id: object) -> None:
         return None
 

@@ -5,6 +5,7 @@ stops the parent stops them all, in order: the API first, so that nothing new co
 killed takes them along.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 _RUN = (sys.executable, "-m", "turnup.app.cli", "run")
 _STEADY_S = 30.0
 _PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+LOG_BYTES_MAX = 16 * 1024 * 1024
+"""A log that has grown so far is put aside; nobody writes to it any more, so that it goes by age."""
+_LOG_LOOK_S = 5.0
 
 
 def names_of(workers: int = 1) -> tuple[str, ...]:
@@ -77,6 +81,30 @@ def end_with(parent_pid: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def put_aside(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
+    """Whether the log was that long: then it is another file now, and this process (its standard output and
+    error) writes a new one. For the process alone that writes it."""
+    if path.stat().st_size < bytes_max:
+        return False
+    path.rename(path.with_name(f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.log"))
+    with path.open("ab") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    return True
+
+
+def keep_short(path: Path) -> None:
+    """Look at this process's own log every few seconds and put it aside when it is long."""
+
+    def watch() -> None:
+        while True:
+            with contextlib.suppress(OSError):  # deleted by hand, or the disk is full: tried again
+                put_aside(path)
+            time.sleep(_LOG_LOOK_S)
+
+    threading.Thread(target=watch, name="log-watch", daemon=True).start()
 
 
 @dataclass(slots=True)
@@ -146,8 +174,9 @@ class Processes:
         output = subprocess.DEVNULL
         if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)
-            with (self._log_dir / f"{child.name}.log").open("ab") as file:
-                child.process = self._popen(child.command, file.fileno())
+            path = self._log_dir / f"{child.name}.log"
+            with path.open("ab") as file:
+                child.process = self._popen([*child.command, "--log-file", str(path)], file.fileno())
         else:
             child.process = self._popen(child.command, output)
         child.started = time.monotonic()

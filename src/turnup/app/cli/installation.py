@@ -16,7 +16,7 @@ from turnup.app.cli.session import actor, house
 from turnup.app.demo.story.telling import run_demo
 from turnup.app.engine import attach_engine, start_engine
 from turnup.app.migrate import migrate as migrate_engine
-from turnup.app.processes import Processes, end_with, names_of, only_one, until_signalled
+from turnup.app.processes import Processes, end_with, keep_short, names_of, only_one, until_signalled
 from turnup.app.restoration.upgrade import require_current
 from turnup.app.server import serve
 from turnup.app.worker import COLLECTOR, WORKER, run_collector, run_worker
@@ -132,6 +132,9 @@ def doctor(as_json: AsJson = False) -> None:
 def run(
     name: str,
     until_pid: Annotated[int | None, typer.Option(help="Stop when this parent process has ended.")] = None,
+    log_file: Annotated[
+        Path | None, typer.Option(help="The file its output goes to: put aside at 16 MiB, and begun anew.")
+    ] = None,
 ) -> None:
     """One process of the installation: server, worker (or worker-2 and so on) or collector. `turnup up`
     starts them all."""
@@ -145,6 +148,8 @@ def run(
         raise InvalidInput(f"no process {name!r}", field="name", remedy=f"use one of: {', '.join(processes)}")
     if until_pid is not None:
         end_with(until_pid)
+    if log_file is not None:
+        keep_short(log_file)
     processes[kind](load_settings())
 
 

@@ -246,6 +246,10 @@ def _tell(noted: Restored) -> None:
     print_table("Lost from the books", ["event", "how many"], sorted(counted.items()))
     for gap in noted.lost.get("documentNumbers", []):
         console.print(f"document numbers {gap['series']} {gap['from']}-{gap['to']} left the house: left out")
+    for gap in noted.lost.get("fileNumbers", []):
+        console.print(
+            f"files {gap['from']}-{gap['to']} of connector {gap['connector']} are given away: left out"
+        )
 
 
 Chosen = Annotated[list[str] | None, typer.Option(help="Service (number or id); may be given often.")]

@@ -72,6 +72,7 @@ class _Former:
 
     sequences: Mapping[str, int]
     documents: Mapping[tuple[UUID, str], int]
+    files: Mapping[str, tuple[int, int]]
     sent: Sequence[str]
     events: Mapping[str, Any]
 
@@ -301,7 +302,7 @@ def _read_former(settings: Settings, info: ConnectionInfo, books: House) -> _For
             for key in books.crm.queued_messages()
             if (message := former.crm.message(key)) is not None and message.state is MessageState.SENT
         ]
-        return _Former(sequences, former.billing.last_numbers(), gone, events)
+        return _Former(sequences, former.billing.last_numbers(), former.files.given_away(), gone, events)
     finally:
         former.close()
 
@@ -325,6 +326,7 @@ def _close_books(
     with runtime.closed_unit("configuration", actor) as unit:
         freeze_id = house.configuration.freeze(unit, FreezeScope.ALL, None, reason)
     documents = _skip_documents(house, former, actor)
+    files = _skip_files(house, former, actor)
     for key in former.sent if former else ():
         with runtime.closed_unit("crm", actor) as unit:
             house.crm.message_sent(unit, key, 1)
@@ -341,6 +343,7 @@ def _close_books(
             "known": former is not None,
             **(former.events if former else {}),
             "documentNumbers": documents,
+            "fileNumbers": files,
             "messagesSentAlready": len(former.sent) if former else 0,
         },
     )
@@ -360,6 +363,20 @@ def _skip_documents(house: House, former: _Former | None, actor: str) -> list[di
             with house.runtime.closed_unit("billing", actor) as unit:
                 house.billing.skip_numbers(unit, entity, series, last)
             skipped.append({"legalEntity": str(entity), "series": series, "from": first, "to": last})
+    return skipped
+
+
+def _skip_files(house: House, former: _Former | None, actor: str) -> list[dict[str, object]]:
+    """Outgoing files of connectors, likewise: from, to, by connector. Whoever took number 43 must not get
+    another 43; without the replaced books all go far past."""
+    skipped: list[dict[str, object]] = []
+    present = house.files.given_away()
+    blindly = {name: (number + restored.SKIPPED_BLINDLY, 0) for name, (number, _) in present.items()}
+    for name, (number, position) in sorted((former.files if former else blindly).items()):
+        first = present.get(name, (0, 0))[0] + 1
+        with house.runtime.closed_unit("mediation", actor) as unit:
+            if house.files.skip_given_away(unit, name, number, position):
+                skipped.append({"connector": name, "from": first, "to": number})
     return skipped
 
 

@@ -69,6 +69,7 @@ class Orders:
                 field="billingAccount.id",
                 remedy="create the customer first; the id is in the answer",
             )
+        self._refuse_closed(account, new)
         if not new.items:
             raise InvalidInput("an order has at least one item", field="productOrderItem")
         order_id = OrderId(new_id())
@@ -111,6 +112,17 @@ class Orders:
         if not later:
             self._start(unit, order)
         return order_id
+
+    def _refuse_closed(self, account: crm.AccountView, new: NewOrder) -> None:
+        """Whoever is closed (erased, too) gets nothing new; what is left there may still be ceased."""
+        customer = self._customers.customer(account.customer_id)
+        closed = customer is None or customer.status == "closed"
+        if closed and not all(item.action is ItemAction.DELETE for item in new.items):
+            raise Conflict(
+                f"the customer of account {account.number} is closed: only what is left can be ceased",
+                field="billingAccount.id",
+                remedy="open a new customer and order for that account",
+            )
 
     def _same_order(self, known: tuple[OrderId, str], digest: str) -> OrderId:
         if known[1] != digest:

@@ -20,6 +20,8 @@ from turnup.kernel.errors import Unavailable
 T = TypeVar("T")
 
 _TEMPORARY = ".part"
+_LISTED_MAX = 20_000
+"""Files in a folder: a listing is held in memory, and every poll notes what it saw."""
 _BLOCK = 256 * 1024
 
 
@@ -31,9 +33,15 @@ class SftpFiles:
 
     def listed(self, server: FileServer, folder: str, *, deadline_s: float) -> Sequence[RemoteFile]:
         async def work(sftp: SFTPClient) -> list[RemoteFile]:
-            found = []
+            found: list[RemoteFile] = []
             async for entry in sftp.scandir(folder.encode()):  # bytes: one bad name must not hide the rest
                 name = _text(entry.filename)
+                if len(found) >= _LISTED_MAX:
+                    raise FilesRefused(
+                        f"{folder} holds more than {_LISTED_MAX} files",
+                        field="folder",
+                        remedy="let them clear it, or name a folder of its own",
+                    )
                 if entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
                     found.append(RemoteFile(name, entry.attrs.size or 0, int(entry.attrs.mtime or 0)))
             return found

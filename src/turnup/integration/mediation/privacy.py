@@ -79,7 +79,9 @@ PRIVACY = Privacy(
         Expiry(
             table="fact",
             kind="operations",
-            due="at < :before AND position <= (SELECT min(fact_position) FROM mediation.connector_state)",
+            due="at < :before AND NOT EXISTS (SELECT 1 FROM mediation.connector_state s"
+            " JOIN mediation.connector c USING (name)"
+            " WHERE c.document ->> 'kind' = fact.kind AND s.fact_position < fact.position)",
         ),
         Expiry(table="made_file", kind="operations", due="sent_at < :before"),
     ),

@@ -1,10 +1,11 @@
 """HTTP shapes of connectors, native: documents, runs, files, quarantine."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from turnup.contracts.mediation import ConnectorView, MadeFile, QuarantinedRow, TakenFile
@@ -16,6 +17,10 @@ from turnup.integration.mediation.workflows.exchange import Exchange, actor_of_r
 from turnup.kernel.clock import iso_utc
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
+
+Row = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Limit = Annotated[int, Query(ge=1, le=500)]
 
 _READ, _WRITE = "connectors:read", "connectors:write"
 
@@ -63,13 +68,13 @@ def routers(
         return [_row(row) for row in files.quarantined(connector)]
 
     @router.post("/quarantine/{row}/replay")
-    def replay(request: Request, row: int, body: Replay) -> dict[str, Any]:
+    def replay(request: Request, row: Row, body: Replay) -> dict[str, Any]:
         """Apply a row again, as it came or corrected; answers what became of it."""
         caller = authorise(request, _WRITE)
         return _outcome(exchange.replay(row, caller.actor, body.corrected))
 
     @router.post("/quarantine/{row}/discard")
-    def discard(request: Request, row: int, body: Discard) -> dict[str, str]:
+    def discard(request: Request, row: Row, body: Discard) -> dict[str, str]:
         """This row is never applied, for a reason."""
         caller = authorise(request, _WRITE)
         with runtime.unit("mediation", caller.actor) as unit:
@@ -80,7 +85,8 @@ def routers(
     def shown(request: Request, name: str) -> dict[str, Any]:
         """One connector with its document."""
         authorise(request, _READ)
-        return {**_connector(connectors.view(name)), "document": connectors.view(name).document}
+        view = connectors.view(name)
+        return {**_connector(view), "document": view.document}
 
     @router.put("/{name}/credentials")
     def credentials(request: Request, name: str, body: NewCredentials) -> dict[str, bool]:
@@ -105,25 +111,25 @@ def routers(
         }
 
     @router.get("/{name}/files")
-    def exchanged(request: Request, name: str, limit: int = 50) -> dict[str, Any]:
+    def exchanged(request: Request, name: str, limit: Limit = 50) -> dict[str, Any]:
         """The latest files, in and out."""
         authorise(request, _READ)
         connectors.connector(name)
         return {
-            "taken": [_taken(file) for file in files.taken(name, min(limit, 500))],
-            "made": [_made(file) for file in files.made(name, min(limit, 500))],
+            "taken": [_taken(file) for file in files.taken(name, limit)],
+            "made": [_made(file) for file in files.made(name, limit)],
         }
 
     @router.get("/{name}/files/{number}")
-    def content(request: Request, name: str, number: int) -> Response:
+    def content(request: Request, name: str, number: Number) -> Response:
         """An outgoing file, byte for byte as it was made."""
         authorise(request, _WRITE)
         made, data = files.content(name, number)
-        disposition = f'attachment; filename="{made.name}"'
+        disposition = f"attachment; filename*=UTF-8''{quote(made.name)}"  # RFC 6266: any name, no quotes
         return Response(data, media_type="text/csv", headers={"Content-Disposition": disposition})
 
     @router.post("/{name}/files/{number}/resend")
-    def resend(request: Request, name: str, number: int) -> dict[str, Any]:
+    def resend(request: Request, name: str, number: Number) -> dict[str, Any]:
         """The same file once more, byte for byte."""
         caller = authorise(request, _WRITE)
         return _made(exchange.send_again(name, number, caller.actor))

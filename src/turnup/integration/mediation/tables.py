@@ -176,8 +176,8 @@ fact = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("kind", "key"),
 )
-"""What goes out. Written by the event consumer alone, one batch after the other: positions are in the order
-of their commits. Ids and numbers, no personal data."""
+"""What goes out. Writers wait for each other (store.outgoing.add_fact): positions are in the order of their
+commits. Ids and numbers, no personal data."""
 
 made_file = Table(
     "made_file",

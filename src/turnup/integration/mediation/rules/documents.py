@@ -21,7 +21,13 @@ from turnup.integration.mediation.model import (
     Schedule,
     TextFormat,
 )
-from turnup.integration.mediation.rules.names import check_folder, check_pattern, is_safe_name
+from turnup.integration.mediation.rules.names import (
+    below,
+    check_apart,
+    check_folder,
+    check_pattern,
+    is_safe_name,
+)
 from turnup.kernel.errors import InvalidInput
 
 APPLY = ("trim", "upper", "lower", "digits", "collapse")
@@ -63,6 +69,8 @@ CONTROL_SUM_OF = {RecordKind.INVOICES: "total", RecordKind.PAYMENTS: "amount"}
 
 _RESERVED = frozenset({"files", "quarantine"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,62}")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_FILE_NAME = re.compile(r"[^{}]*\{number(:0?[0-9]{1,2}d?)?\}[^{}]*")
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+")
 _TOP = frozenset(
     {"name", "kind", "direction", "mode", "system", "sftp", "folder", "pattern", "file_name", "done"}
@@ -84,22 +92,28 @@ def connector(document: object, version: int) -> Connector:
     sftp = top.part("sftp", frozenset({"host", "port", "host_key", "username"}))
     columns = _columns(top, kind)
     incoming = direction is Direction.IN
+    folder = check_folder(top.text("folder"), "folder")
+    done = check_folder(top.text("done", "done"), "done")
+    failed = check_folder(top.text("failed", "failed"), "failed")
+    ack = check_folder(top.text("ack"), "ack") if top.has("ack") else None
+    moved = {"done": below(folder, done), "failed": below(folder, failed)}
+    check_apart(folder, moved if ack is None else {**moved, "ack": ack})
     return Connector(
         name=name,
         version=version,
         kind=kind,
         mode=Mode(top.one_of("mode", [each.value for each in Mode])),
         system=top.text("system", "import"),
-        host=sftp.text("host"),
+        host=sftp.matching("host", _HOST, "a name or an address"),
         port=sftp.integer("port", 22, 1, 65_535),
         host_key=sftp.matching("host_key", _HOST_KEY, "the server's public host key, as in known_hosts"),
         username=sftp.text("username"),
-        folder=check_folder(top.text("folder"), "folder"),
+        folder=folder,
         pattern=check_pattern(top.text("pattern") if incoming else "*", "pattern"),
         file_name="" if incoming else _file_name(top),
-        done=check_folder(top.text("done", "done"), "done"),
-        failed=check_folder(top.text("failed", "failed"), "failed"),
-        ack=check_folder(top.text("ack"), "ack") if top.has("ack") else None,
+        done=done,
+        failed=failed,
+        ack=ack,
         schedule=_schedule(top),
         ready=_ready(top),
         format=_format(top),
@@ -187,11 +201,7 @@ def _key(top: "_Part", kind: RecordKind, columns: Sequence[Column]) -> tuple[str
 
 def _file_name(top: "_Part") -> str:
     name = top.text("file_name")
-    try:
-        first, second = name.format(number=1), name.format(number=2)
-    except (KeyError, IndexError, ValueError):
-        first = second = ""
-    if first == second or not is_safe_name(first):
+    if not _FILE_NAME.fullmatch(name) or not is_safe_name(name.format(number=1)):
         raise InvalidInput(
             "each file needs a name of its own",
             field="file_name",
@@ -228,8 +238,15 @@ def _ready(top: "_Part") -> Ready:
     return Ready(
         by=part.one_of("by", ["stable", "marker", "rename"]),
         seconds=part.integer("seconds", 60, 1, 86_400),
-        suffix=part.text("suffix", ".done"),
+        suffix=_suffix(part),
     )
+
+
+def _suffix(part: "_Part") -> str:
+    suffix = part.text("suffix", ".done")
+    if not is_safe_name(f"a{suffix}"):
+        raise InvalidInput(f"{suffix!r} ends no name of a file", field="ready.suffix", remedy="write .done")
+    return suffix
 
 
 def _format(top: "_Part") -> TextFormat:

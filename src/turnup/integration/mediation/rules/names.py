@@ -14,7 +14,8 @@ from turnup.contracts.mediation import RemoteFile
 from turnup.integration.mediation.model import Ready, Schedule
 from turnup.kernel.errors import InvalidInput
 
-_NAME_MAX = 200
+_NAME_BYTES_MAX = 200
+"""File systems end at 255; an acknowledgement's temporary name is longer than its file's."""
 _BAD = re.compile(r"[/\\\x00-\x1f\x7f\u0080-\u009f\u202a-\u202e\u2066-\u2069]")
 TEMPORARY = ".part"
 """Ends the name of a file that we are still writing."""
@@ -22,17 +23,37 @@ TEMPORARY = ".part"
 
 def is_safe_name(name: str) -> bool:
     """Whether this names a file of the folder it was listed in, and nothing else."""
-    return 0 < len(name) <= _NAME_MAX and not name.startswith(".") and not _BAD.search(name)
+    size = len(name.encode("utf-8", errors="replace"))
+    return 0 < size <= _NAME_BYTES_MAX and not name.startswith(".") and not _BAD.search(name)
 
 
 def check_folder(folder: str, field: str) -> str:
     """A folder as a person wrote it, without its last slash. Raises InvalidInput for one that climbs."""
     parts = folder.split("/")
-    if ".." in parts or any(_BAD.search(part) for part in parts):
+    if {"..", "."} & set(parts) or any(_BAD.search(part) for part in parts) or "//" in folder:
         raise InvalidInput(
-            f"{folder!r} is no folder to be used", field=field, remedy="write it out, without .. in it"
+            f"{folder!r} is no folder to be used",
+            field=field,
+            remedy="write it out, without .., . and empty parts",
         )
     return folder.rstrip("/") or "/"
+
+
+def below(folder: str, other: str) -> str:
+    """`other` as it is when it starts at the root, else below the connector's folder."""
+    return other if other.startswith("/") else f"{folder.rstrip('/')}/{other}"
+
+
+def check_apart(folder: str, others: Mapping[str, str]) -> None:
+    """What we write and move away must not lie where we take files in: they would come in again. `others`: by
+    field. Raises InvalidInput."""
+    for field, other in others.items():
+        if other == folder:
+            raise InvalidInput(
+                f"{other!r} is the folder that files are taken from",
+                field=field,
+                remedy="name another folder",
+            )
 
 
 def check_pattern(pattern: str, field: str) -> str:
@@ -56,7 +77,7 @@ def sort_out(listed: Sequence[RemoteFile], pattern: str, ready: Ready) -> tuple[
 
 
 def _printable(name: str) -> str:
-    return name.encode("unicode_escape").decode()[:_NAME_MAX]
+    return name.encode("unicode_escape").decode()[:_NAME_BYTES_MAX]
 
 
 def is_complete(

@@ -14,7 +14,11 @@ from turnup.integration.mediation.rules.documents import FIELDS
 from turnup.kernel.errors import InvalidInput
 
 _FIELD_BYTES_MAX = 1_000_000
+ROWS_MAX = 100_000
+"""In one file: all of them are held in memory, and kept in one transaction."""
+_COLUMNS_MAX = 1_000
 _SPACES = re.compile(r"\s+")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _TRUE, _FALSE = frozenset({"true", "yes", "1", "y"}), frozenset({"false", "no", "0", "n"})
 
@@ -31,6 +35,10 @@ def read_rows(content: bytes, columns: Sequence[Column], form: TextFormat) -> li
         for line in reader:
             if line and any(cell.strip() for cell in line):
                 lines.append((reader.line_num, line))
+            if len(lines) > ROWS_MAX + 2:  # header and trailer
+                raise InvalidInput(
+                    f"the file has more than {ROWS_MAX} rows", field="file", remedy="send smaller files"
+                )
     except csv.Error as error:
         raise InvalidInput(
             f"line {reader.line_num} is no CSV: {error}", field="file", remedy="quote values as RFC 4180 says"
@@ -62,6 +70,10 @@ def _decoded(content: bytes, encoding: str) -> str:
 
 
 def _check_header(header: Sequence[str], columns: Sequence[Column]) -> None:
+    if len(header) > _COLUMNS_MAX:
+        raise InvalidInput(
+            f"{len(header)} columns", field="file", remedy="check the delimiter; a table has fewer"
+        )
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise InvalidInput(f"the column {twice!r} is there twice", field=twice, remedy="rename one")
@@ -161,6 +173,8 @@ _APPLY: Mapping[str, Callable[[str], str]] = {
 def _typed(kind: str, value: str, form: TextFormat) -> str:
     """Canonical text: numbers with a point, dates as ISO 8601."""
     if kind == "integer":
+        if not _INTEGER.fullmatch(value):  # int() takes 1_000 as well
+            raise ValueError(value)
         return str(int(value))
     if kind == "decimal":
         return _decimal(value, form.decimal)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 from uuid import UUID
@@ -52,6 +53,8 @@ OPTIONAL_COLUMNS = (
     "monthly_amount",
 )
 CHARACTERISTIC_PREFIX = "char."
+_AMOUNT_MAX = Decimal(10) ** 12
+"""Main units; far below what a ledger column holds."""
 
 
 def check_header(header: list[str]) -> None:
@@ -124,8 +127,8 @@ def running_customer(row: Mapping[str, str], currency: str, language: str = "en"
         postcode=text("postcode", "-"),
         city=text("city", "-"),
         country=text("country", "DE"),
-        latitude=optional("latitude", Decimal, "degrees"),
-        longitude=optional("longitude", Decimal, "degrees"),
+        latitude=optional("latitude", partial(degrees, column="latitude"), "degrees"),
+        longitude=optional("longitude", partial(degrees, column="longitude"), "degrees"),
         offering=text("offering"),
         characteristics={
             column.removeprefix(CHARACTERISTIC_PREFIX): value.strip()
@@ -154,10 +157,24 @@ def running_customer(row: Mapping[str, str], currency: str, language: str = "en"
     )
 
 
+def degrees(value: str, column: str) -> Decimal:
+    """WGS 84, of `latitude` or `longitude`. Raises InvalidInput naming the column."""
+    most = 90 if column == "latitude" else 180
+    try:
+        found = Decimal(value)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite() or abs(found) > most:
+        raise InvalidInput("are no degrees", field=column, remedy=f"write -{most} to {most}, as in 52.5163")
+    return found
+
+
 def minor(amount: Decimal, column: str, currency: str) -> int:
     """In minor units. Raises InvalidInput where the currency has fewer decimals, or it is no number."""
-    scaled = amount.scaleb(decimals(currency)) if amount.is_finite() else amount
-    if not amount.is_finite() or scaled != scaled.to_integral_value():
+    if not amount.is_finite() or abs(amount) > _AMOUNT_MAX:
+        raise InvalidInput("is no amount of money", field=column, remedy="write it in the main unit: 12.50")
+    scaled = amount.scaleb(decimals(currency))
+    if scaled != scaled.to_integral_value():
         raise InvalidInput(
             f"{amount} has more decimals than {currency}", field=column, remedy="round it first"
         )

@@ -1,7 +1,8 @@
 """Files we write: outgoing records with header and trailer, and acknowledgements. Same input, same bytes.
 
-A cell of text that a spreadsheet would take for a formula (it begins with = + - @, tab or carriage return)
-gets an apostrophe in front (OWASP, CSV injection). Amounts are ours and stay numbers, negative ones too.
+A cell of text that a spreadsheet would take for a formula (it begins with = + - @, also in full width, tab,
+carriage return or line feed) gets an apostrophe in front (OWASP, CSV injection). Amounts are ours and stay
+numbers, negative ones too.
 """
 
 import csv
@@ -18,7 +19,7 @@ from turnup.kernel.clock import iso_utc
 from turnup.kernel.errors import InvalidInput
 
 HEADER_MARK, TRAILER_MARK = "H", "T"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _AMOUNTS = frozenset({"net", "tax", "total", "amount"})
 _DATES = frozenset({"invoice_date", "due_date", "period_from", "period_to"})
 

@@ -35,7 +35,8 @@ class Connectors:
 
     def publish(self, unit: Unit, document: Mapping[str, Any]) -> tuple[str, int, bool]:
         """Put this document in force: (name, version, whether it is new). The same content again is the same
-        version. Raises InvalidInput naming the field."""
+        version. Another host key is another server: credentials have to be set anew. Raises InvalidInput
+        naming the field."""
         plain: Mapping[str, Any] = json.loads(json.dumps(document, default=str))
         name = documents.connector(plain, 1).name
         known = store.kept(unit.connection, name)
@@ -43,12 +44,17 @@ class Connectors:
             return name, known[0].version, False
         version = known[0].version + 1 if known else 1
         connector = documents.connector(plain, version)
-        if known:
-            self._refuse_other_kind(documents.connector(known[0].document, 1), connector)
+        before = documents.connector(known[0].document, 1) if known else None
+        if before is not None:
+            self._refuse_other_kind(before, connector)
         store.add_version(unit.connection, name, version, plain, unit.now, unit.actor)
         at = next_run(connector.schedule, unit.now)
         store.ensure_state(unit.connection, name, at, from_now=connector.since == "now")
         unit.audit("mediation.connector_published", name, after=version)
+        if before is not None and before.host_key != connector.host_key and known[0].sealed_credentials:
+            # whoever may write documents must not have the password sent to a server of their own
+            store.set_credentials(unit.connection, name, None)
+            unit.audit("mediation.connector_credentials_dropped", name)
         return name, version, True
 
     @staticmethod

@@ -27,7 +27,7 @@ from turnup.kernel.ids import derived_id
 from turnup.runtime.component import Runtime
 
 FACTS_MAX = 20_000
-"""In one outgoing file; more make more files."""
+"""In one outgoing file; more make more files. (Of invoices a fact is a shard: see Records.)"""
 
 
 class Files:
@@ -120,6 +120,10 @@ class Files:
             names = self._applied_as(connector, record.key, file)
             incoming.set_applied(unit.connection, *names, record.digest, unit.now)
         incoming.settle_row(unit.connection, row_id, outcome, owner, unit.now)
+        if expected is RowState.QUARANTINED:
+            unit.audit("mediation.row_replayed", str(row_id), after=outcome.state.value)
+            if outcome.state is not RowState.QUARANTINED:  # its counts changed: they hear of it
+                incoming.acknowledge_again(unit.connection, row_id)
         if connector.mode is Mode.SHADOW:
             incoming.set_raw(unit.connection, row_id, {})  # it can never be replayed: no reason to keep it
         return True
@@ -142,8 +146,12 @@ class Files:
         counts = None if file.state == FileState.REFUSED.value else file.counts
         return writing.acknowledgement(connector, file.name, file.sha256, counts, rejected, file.reason)
 
-    def acknowledged(self, unit: Unit, file_id: UUID) -> None:
-        incoming.set_file(unit.connection, file_id, acknowledged_at=unit.now)
+    def acknowledged(self, unit: Unit, file: TakenFile) -> None:
+        """They have the counts of `file`; where those changed meanwhile, they get the new ones next."""
+        incoming.lock_file(unit.connection, file.id)
+        present = incoming.file(unit.connection, file.id)
+        if present is not None and present.counts == file.counts:
+            incoming.set_file(unit.connection, file.id, acknowledged_at=unit.now)
 
     def filed(self, unit: Unit, file_id: UUID) -> None:
         incoming.set_file(unit.connection, file_id, filed_at=unit.now)
@@ -157,6 +165,11 @@ class Files:
     def quarantined(self, connector: str | None = None) -> Sequence[QuarantinedRow]:
         with self._runtime.snapshot("mediation") as connection:
             return incoming.quarantined(connection, connector)
+
+    def waiting(self) -> Mapping[str, int]:
+        """How many rows wait for a person, by connector."""
+        with self._runtime.snapshot("mediation") as connection:
+            return incoming.waiting(connection)
 
     def quarantined_row(self, row_id: int) -> tuple[TakenFile, RawRow]:
         """Raises NotFound for a row that waits for nobody."""
@@ -185,23 +198,14 @@ class Files:
         require_person(unit.actor, "discard a row")
         require_reason(reason)
         found = incoming.quarantined(unit.connection, row_id=row_id)
-        source = incoming.row_source(unit.connection, row_id)
-        if (
-            not found
-            or source is None
-            or not incoming.lock_row(unit.connection, row_id, RowState.QUARANTINED)
-        ):
+        if not found or not incoming.lock_row(unit.connection, row_id, RowState.QUARANTINED):
             raise NotFound(f"no row {row_id} in quarantine", field="row", remedy="list those that wait")
         outcome = Outcome(
             state=RowState.DISCARDED, key=found[0].key, field=found[0].field, reason=f"discarded: {reason}"
         )
         incoming.settle_row(unit.connection, row_id, outcome, None, unit.now)
-        incoming.set_file(unit.connection, source[0], acknowledged_at=None)
+        incoming.acknowledge_again(unit.connection, row_id)
         unit.audit("mediation.row_discarded", str(row_id), after=reason)
-
-    def acknowledge_again(self, unit: Unit, file_id: UUID) -> None:
-        """Its counts changed: the other side gets a new acknowledgement with the next run."""
-        incoming.set_file(unit.connection, file_id, acknowledged_at=None)
 
     # --- out ----------------------------------------------------------------------------------------------
 
@@ -252,6 +256,19 @@ class Files:
             },
         )
         return number
+
+    def given_away(self) -> Mapping[str, tuple[int, int]]:
+        """How far the outgoing files have come: (last number, last fact), by connector."""
+        with self._runtime.snapshot("mediation") as connection:
+            return outgoing.cursors(connection)
+
+    def skip_given_away(self, unit: Unit, connector: str, number: int, position: int) -> bool:
+        """After the books went back in time: numbers up to this one are given away and never come again, and
+        facts that went into files then do not go into one more. False where nothing was to be skipped."""
+        skipped = outgoing.skip(unit.connection, connector, number, position)
+        if skipped:
+            unit.audit("mediation.file_numbers_skipped", connector, after=number)
+        return skipped
 
     def unsent(self, connector: str) -> Sequence[int]:
         with self._runtime.snapshot("mediation") as connection:

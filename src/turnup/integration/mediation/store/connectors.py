@@ -112,7 +112,7 @@ def finish(connection: Connection, name: str, by: str, now: datetime, error: str
     )
 
 
-def set_credentials(connection: Connection, name: str, sealed: bytes) -> None:
+def set_credentials(connection: Connection, name: str, sealed: bytes | None) -> None:
     connection.execute(update(_state).where(_state.c.name == name).values(sealed_credentials=sealed))
 
 

@@ -125,6 +125,17 @@ def _taken(row: Row[Any], states: Mapping[RowState, int]) -> TakenFile:
     )
 
 
+def lock_file(connection: Connection, file_id: UUID) -> None:
+    """Until the transaction ends nobody else says that it is to be acknowledged again."""
+    connection.execute(select(_file.c.file_id).where(_file.c.file_id == file_id).with_for_update())
+
+
+def acknowledge_again(connection: Connection, row_id: int) -> None:
+    """The counts of this row's file changed: it gets a new acknowledgement with the next run."""
+    source = select(_row.c.file_id).where(_row.c.row_id == row_id).scalar_subquery()
+    connection.execute(update(_file).where(_file.c.file_id == source).values(acknowledged_at=None))
+
+
 def set_file(connection: Connection, file_id: UUID, **values: Any) -> None:
     connection.execute(update(_file).where(_file.c.file_id == file_id).values(**values))
 
@@ -205,6 +216,17 @@ def quarantined(
         )
         for row in connection.execute(statement)
     ]
+
+
+def waiting(connection: Connection) -> dict[str, int]:
+    """How many rows wait for a person, by connector; those of shadow runs do not."""
+    rows = connection.execute(
+        select(_file.c.connector, func.count().label("n"))
+        .join(_row, _row.c.file_id == _file.c.file_id)
+        .where(_row.c.state == RowState.QUARANTINED.value, _file.c.mode == Mode.LIVE.value)
+        .group_by(_file.c.connector)
+    )
+    return {row.connector: row.n for row in rows}
 
 
 def row_source(connection: Connection, row_id: int) -> tuple[UUID, RawRow] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from turnup.contracts.mediation import MadeFile
@@ -17,7 +17,9 @@ _fact, _made, _state = tables.fact, tables.made_file, tables.connector_state
 def add_fact(
     connection: Connection, kind: RecordKind, key: str, facts: Mapping[str, str], at: datetime
 ) -> None:
-    """Once per key."""
+    """Once per key. One writer at a time until its transaction ends (a person may replay a parked event
+    beside the consumer): a lower position never comes after a file was made past it."""
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("mediation.fact", 0))))
     connection.execute(
         insert(_fact)
         .values(kind=kind.value, key=key, facts=dict(facts), at=at)
@@ -30,6 +32,28 @@ def cursor(connection: Connection, connector: str, *, lock: bool = False) -> tup
     statement = select(_state.c.fact_position, _state.c.file_number).where(_state.c.name == connector)
     row = connection.execute(statement.with_for_update() if lock else statement).one()
     return row.fact_position, row.file_number
+
+
+def cursors(connection: Connection) -> dict[str, tuple[int, int]]:
+    """(number of the last file, position of the last fact in one), by connector that has made any."""
+    rows = connection.execute(
+        select(_state.c.name, _state.c.file_number, _state.c.fact_position).where(_state.c.file_number > 0)
+    )
+    return {row.name: (row.file_number, row.fact_position) for row in rows}
+
+
+def skip(connection: Connection, connector: str, number: int, position: int) -> bool:
+    """Move a cursor that is behind up to here; never back, and past no fact that these books do not have."""
+    here = select(func.coalesce(func.max(_fact.c.position), 0)).scalar_subquery()
+    done = connection.execute(
+        update(_state)
+        .where(_state.c.name == connector, _state.c.file_number < number)
+        .values(
+            file_number=number,
+            fact_position=func.greatest(_state.c.fact_position, func.least(position, here)),
+        )
+    )
+    return bool(done.rowcount)
 
 
 def facts_after(connection: Connection, kind: RecordKind, position: int, limit: int) -> list[Fact]:

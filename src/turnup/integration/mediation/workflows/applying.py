@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from uuid import UUID
 
 from turnup.contracts import crm, orders
@@ -12,6 +12,7 @@ from turnup.contracts.crm import CustomerChange, CustomerView, NewAddress, NewCu
 from turnup.contracts.orders import ItemAction, NewOrder, NewOrderItem, ProductStatus
 from turnup.integration.mediation.model import Connector, Record, RecordKind
 from turnup.integration.mediation.rules.documents import CHARACTERISTIC_PREFIX
+from turnup.integration.mediation.rules.takeover import degrees
 from turnup.integration.mediation.service.mediation import Mediation
 from turnup.kernel.errors import Conflict, InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ProductId
@@ -272,10 +273,7 @@ def _day(values: Mapping[str, str]) -> int | None:
 
 
 def _degrees(values: Mapping[str, str], name: str) -> Decimal | None:
-    try:
-        return Decimal(values[name]) if name in values else None
-    except InvalidOperation as error:
-        raise InvalidInput("are no degrees", field=name, remedy="write 52.5163") from error
+    return degrees(values[name], name) if name in values else None
 
 
 def _instant(values: Mapping[str, str]) -> datetime | None:

@@ -37,7 +37,7 @@ from turnup.integration.mediation.model import (
 )
 from turnup.integration.mediation.rules import rows as row_rules
 from turnup.integration.mediation.rules import writing
-from turnup.integration.mediation.rules.names import is_complete, sort_out
+from turnup.integration.mediation.rules.names import below, is_complete, sort_out
 from turnup.integration.mediation.service.connectors import EXCHANGE, Connectors
 from turnup.integration.mediation.service.files import Files
 from turnup.integration.mediation.service.mediation import Mediation
@@ -91,6 +91,9 @@ class Exchange:
         except TurnupError as failed:
             error = str(failed)
             raise
+        except Exception as failed:  # not foreseen: shown as well, its words may hold what rows say
+            error = f"failed unexpectedly ({type(failed).__name__}); see the log"
+            raise
         finally:
             self._connectors.finish(name, by, error)
 
@@ -100,18 +103,13 @@ class Exchange:
         listed = self._gateway.listed(server, connector.folder, deadline_s=_DEADLINE_S)
         names = {file.name: file for file in listed}
         meant, refused = sort_out(listed, connector.pattern, connector.ready)
-        done = [
-            self._go_on(connector, server, file, by)
-            for file in self._files.unfinished(connector.name)
-            if file.name not in names
-        ]
+        done, problems = self._go_on_with_all(connector, server, names, by)
         before = self._files.seen(connector.name)
         now = self._runtime.clock.now()
         with self._runtime.unit("mediation", by) as unit:
             self._files.note_seen(unit, connector.name, meant)
         complete = [file for file in meant if is_complete(file, names.keys(), before, connector.ready, now)]
         waiting = [file.name for file in meant if file not in complete]
-        problems: list[FilesRefused] = []
         for remote in self._not_rehearsed(connector, complete, before)[:_FILES_AT_ONCE]:
             try:
                 taken = self._one(connector, server, remote, names, by)
@@ -121,13 +119,13 @@ class Exchange:
             if taken is None:
                 waiting.append(remote.name)
             else:
-                done.append(taken)
+                done[taken.id] = taken
         if problems:
             raise problems[0]
         return RunReport(
             connector=connector.name,
             mode=connector.mode.value,
-            files=tuple(done),
+            files=tuple(done.values()),
             waiting=tuple(waiting),
             refused_names=tuple(refused),
         )
@@ -164,6 +162,7 @@ class Exchange:
         by: str,
     ) -> TakenFile | None:
         """Take one complete file; None when it turns out not to be complete, or is gone."""
+        self._connectors.claim(connector.name, by)
         content = self._gateway.fetch(
             server,
             connector.folder,
@@ -183,16 +182,61 @@ class Exchange:
             self._file_away(connector, server, remote, names, file_id, by)
         return self._files.file(file_id)
 
-    def _go_on(self, connector: Connector, server: FileServer, file: TakenFile, by: str) -> TakenFile:
-        """A file that lies there no more, and was not finished: its rows, its acknowledgement. By the
-        document it was read by; it goes where the present one says."""
+    def _go_on_with_all(
+        self, connector: Connector, server: FileServer, names: Mapping[str, RemoteFile], by: str
+    ) -> tuple[dict[UUID, TakenFile], list[FilesRefused]]:
+        """What earlier runs left, the oldest first and before anything newer: the newest rows apply last.
+        In shadow mode what was taken live waits."""
+        done: dict[UUID, TakenFile] = {}
+        problems: list[FilesRefused] = []
+        for file in self._files.unfinished(connector.name):
+            if connector.mode is Mode.SHADOW and file.mode == Mode.LIVE.value:
+                continue
+            try:
+                done[file.id] = self._go_on(connector, server, file, names, by)
+            except FilesRefused as error:
+                problems.append(error)
+        return done, problems
+
+    def _go_on(
+        self,
+        connector: Connector,
+        server: FileServer,
+        file: TakenFile,
+        names: Mapping[str, RemoteFile],
+        by: str,
+    ) -> TakenFile:
+        """A file that was not finished: its rows, by the document it was read by; its acknowledgement, which
+        goes where the present one says. One of its name that lies there still is filed away in its turn."""
         read_by = self._connectors.connector(connector.name, file.version)
         self._apply_rows(replace(read_by, mode=Mode(file.mode)), file.id, by)
-        if file.mode == Mode.LIVE.value and connector.mode is Mode.LIVE:
+        if file.mode == Mode.LIVE.value:
             self._acknowledge(connector, server, file.id, by)
-            with self._runtime.unit("mediation", by) as unit:
-                self._files.filed(unit, file.id)
+            if file.name not in names:
+                self._file_marker_away(connector, server, file, names)
+                with self._runtime.unit("mediation", by) as unit:
+                    self._files.filed(unit, file.id)
         return self._files.file(file.id)
+
+    def _file_marker_away(
+        self, connector: Connector, server: FileServer, file: TakenFile, names: Mapping[str, RemoteFile]
+    ) -> None:
+        """We died after moving the file and before its marker, which would call the next upload complete."""
+        marker = names.get(file.name + connector.ready.suffix)
+        if connector.ready.by == "marker" and marker is not None and file.filed_at is None:
+            self._move(connector, server, marker, file)
+
+    def _move(self, connector: Connector, server: FileServer, remote: RemoteFile, file: TakenFile) -> None:
+        """To done, or to failed where the file was refused as a whole."""
+        folder = connector.failed if file.state == FileState.REFUSED.value else connector.done
+        self._gateway.move(
+            server,
+            connector.folder,
+            remote,
+            below(connector.folder, folder),
+            f"{remote.name}.{file.sha256[:8]}",
+            deadline_s=_DEADLINE_S,
+        )
 
     def _apply_rows(self, connector: Connector, file_id: UUID, by: str) -> None:
         file = self._files.file(file_id)
@@ -218,6 +262,7 @@ class Exchange:
             outcome, done = self._outcome(connector, file, record, rehearse=connector.mode is Mode.SHADOW)
         except TurnupError as error:
             outcome = _refusal(record, error)
+        known = self._owner(connector, record)
         faultpoint.reach("mediation.row.applied")
         settle = partial(self._files.settle, connector=connector, file=file, row_id=row_id, expected=expected)
         with self._runtime.unit("mediation", by) as unit:
@@ -226,11 +271,11 @@ class Exchange:
                     for kind, external_id, internal_id in done.links if done else ():
                         if connector.mode is Mode.LIVE:
                             self._mediation.link(unit, connector.system, kind, external_id, internal_id)
-                    owner = done.owner if done else self._owner(connector, record)
+                    owner = done.owner if done else known
                     settle(unit, outcome=outcome, record=record, owner=owner)
             except Conflict as error:
                 outcome = _refusal(record, error)
-                settle(unit, outcome=outcome, owner=self._owner(connector, record))
+                settle(unit, outcome=outcome, owner=known)
         return outcome
 
     def _outcome(
@@ -264,7 +309,7 @@ class Exchange:
             self._gateway.put(server, connector.ack, name, content, deadline_s=_FILE_DEADLINE_S)
             faultpoint.reach("mediation.file.acknowledged")
         with self._runtime.unit("mediation", by) as unit:
-            self._files.acknowledged(unit, file_id)
+            self._files.acknowledged(unit, file)
 
     def _file_away(
         self,
@@ -275,23 +320,14 @@ class Exchange:
         file_id: UUID,
         by: str,
     ) -> None:
-        """To done, or to failed where the file was refused as a whole. What was replaced meanwhile stays and
-        is another file."""
+        """With its marker. What was replaced meanwhile stays and is another file."""
         file = self._files.file(file_id)
-        folder = connector.failed if file.state == FileState.REFUSED.value else connector.done
         moved = [remote]
         if connector.ready.by == "marker" and (marker := names.get(remote.name + connector.ready.suffix)):
             moved.append(marker)
         for each in moved:
-            taken = f"{each.name}.{file.sha256[:8]}"
-            self._gateway.move(
-                server,
-                connector.folder,
-                each,
-                _below(connector.folder, folder),
-                taken,
-                deadline_s=_DEADLINE_S,
-            )
+            self._move(connector, server, each, file)
+            faultpoint.reach("mediation.one.moved")
         faultpoint.reach("mediation.file.moved")
         with self._runtime.unit("mediation", by) as unit:
             self._files.filed(unit, file_id)
@@ -308,12 +344,7 @@ class Exchange:
             with self._runtime.unit("mediation", by) as unit:
                 self._files.correct(unit, row_id, row.raw, list(corrected))
         live = replace(connector, mode=Mode.LIVE)  # it was taken in live mode, and counts there
-        outcome = self._apply_row(live, file.name, row_id, row, RowState.QUARANTINED, by)
-        with self._runtime.unit("mediation", by) as unit:
-            unit.audit("mediation.row_replayed", str(row_id), after=outcome.state.value)
-            if outcome.state is not RowState.QUARANTINED:
-                self._files.acknowledge_again(unit, file.id)
-        return outcome
+        return self._apply_row(live, file.name, row_id, row, RowState.QUARANTINED, by)
 
     # --- out ----------------------------------------------------------------------------------------------
 
@@ -334,7 +365,7 @@ class Exchange:
         if not facts:
             return False
         self._connectors.claim(connector.name, by)
-        records = self._records.of(connector, facts)
+        facts, records = self._records.of(connector, facts)
         with self._runtime.unit("mediation", by) as unit:
             self._files.make(unit, connector, position, facts, records)
         return True
@@ -344,7 +375,7 @@ class Exchange:
         _, number, facts = self._files.next_facts(connector)
         if not facts:
             return None
-        records = self._records.of(connector, facts)
+        _, records = self._records.of(connector, facts)
         at = self._runtime.clock.now()
         content, total = writing.outgoing(connector, number + 1, records, at)
         made = MadeFile(
@@ -362,6 +393,7 @@ class Exchange:
 
     def _send(self, connector: Connector, server: FileServer, number: int, by: str) -> MadeFile:
         """Under a temporary name, then renamed: died in between, the same bytes go again."""
+        self._connectors.claim(connector.name, by)
         made, content = self._files.content(connector.name, number)
         self._gateway.put(server, connector.folder, made.name, content, deadline_s=_FILE_DEADLINE_S)
         faultpoint.reach("mediation.file.put")
@@ -478,11 +510,6 @@ def _corrected(row: RawRow, corrected: Mapping[str, str]) -> dict[str, str]:
                 f"the row has no column {name!r}", field=name, remedy=f"one of: {', '.join(row.raw)}"
             )
     return {**row.raw, **corrected}
-
-
-def _below(folder: str, other: str) -> str:
-    """`other` as it is when it starts at the root, else below the connector's folder."""
-    return other if other.startswith("/") else f"{folder}/{other}"
 
 
 def _data_lines(content: bytes, connector: Connector) -> list[str]:

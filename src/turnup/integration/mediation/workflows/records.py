@@ -1,6 +1,6 @@
 """Outgoing records: facts with what must be looked up, as fields of a file. No names, no addresses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from turnup.contracts import billing, crm, provisioning
@@ -9,6 +9,9 @@ from turnup.integration.mediation.service.mediation import Mediation
 from turnup.kernel.errors import NotFound
 from turnup.kernel.ids import AccountId, RunId, ServiceId
 from turnup.kernel.money import Money
+
+RECORDS_MAX = 20_000
+"""About so many in one file, and at the least those of one fact: a shard of a bill run has hundreds."""
 
 
 class Records:
@@ -28,7 +31,10 @@ class Records:
         self._bills = bills
         self._services = services
 
-    def of(self, connector: Connector, facts: Sequence[Fact]) -> list[Mapping[str, str]]:
+    def of(
+        self, connector: Connector, facts: Sequence[Fact]
+    ) -> tuple[Sequence[Fact], list[Mapping[str, str]]]:
+        """(the facts that go into this file, their records): the first ones, not more than fit in memory."""
         accounts: dict[str, Mapping[str, str]] = {}
 
         def who(account_id: str) -> Mapping[str, str]:
@@ -37,16 +43,12 @@ class Records:
             return accounts[account_id]
 
         if connector.kind is RecordKind.INVOICES:
-            return [
-                {**self._invoice(head), **who(str(head.account_id))}
-                for fact in facts
-                for head in self._bills.posted_in(RunId(UUID(fact.facts["run"])), int(fact.facts["shard"]))
-            ]
+            return self._invoices(facts, who)
         if connector.kind is RecordKind.PAYMENTS:
-            return [{**fact.facts, **who(fact.facts["account_id"])} for fact in facts]
+            return facts, [{**fact.facts, **who(fact.facts["account_id"])} for fact in facts]
         numbers = self._services.services([ServiceId(UUID(fact.facts["service_id"])) for fact in facts])
         by_id = {str(view.id): view.number for view in numbers}
-        return [
+        return facts, [
             {
                 **fact.facts,
                 "service": by_id[fact.facts["service_id"]],
@@ -54,6 +56,17 @@ class Records:
             }
             for fact in facts
         ]
+
+    def _invoices(
+        self, facts: Sequence[Fact], who: Callable[[str], Mapping[str, str]]
+    ) -> tuple[Sequence[Fact], list[Mapping[str, str]]]:
+        records: list[Mapping[str, str]] = []
+        for n, fact in enumerate(facts):
+            heads = self._bills.posted_in(RunId(UUID(fact.facts["run"])), int(fact.facts["shard"]))
+            if n and len(records) + len(heads) > RECORDS_MAX:
+                return facts[:n], records
+            records += [{**self._invoice(head), **who(str(head.account_id))} for head in heads]
+        return facts, records
 
     def _who(self, system: str, account_id: AccountId) -> Mapping[str, str]:
         """The account's number, and what the other system calls its customer (empty where it has no name)."""

@@ -7,6 +7,7 @@ quarantined, always. Taking over running services touches no device, sends no me
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,7 @@ class Importer:
         quarantined: list[Quarantined] = []
         unchanged = read = 0
         seen: dict[str, int] = {}
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+        with _opened(path) as reader:
             rules.check_header(list(reader.fieldnames or []))
             for n, raw in enumerate(reader, start=2):
                 read += 1
@@ -211,6 +211,8 @@ class Importer:
                 try:
                     if None in raw:
                         raise InvalidInput("more values than columns", remedy="quote values with commas")
+                    if None in raw.values():
+                        raise InvalidInput("fewer values than columns", remedy="write empty ones as well")
                     record = rules.running_customer(values, self._currency, self._language)
                     if record.external_id in seen:
                         raise Conflict(
@@ -423,6 +425,24 @@ def _quarantined(source: str, n: int, raw: str, error: TurnupError, external_id:
 def _chunks(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
+    """Raises InvalidInput for a file that cannot be read as CSV in UTF-8, at whatever line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield csv.DictReader(file)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path.name}: {error.strerror}", field="file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path.name} is not UTF-8", field="file", remedy="convert it: iconv -f cp1252 -t utf-8"
+        ) from error
+    except csv.Error as error:
+        raise InvalidInput(
+            f"{path.name} is no CSV: {error}", field="file", remedy="quote values as RFC 4180 says"
+        ) from error
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
