@@ -277,3 +277,22 @@ def test_numbers_of_files_that_left_never_come_again_after_a_restore(bench: Benc
     assert (made.number, made.rows) == (4, 1)  # `two` went in the lost file 2, `five` is new
     assert "five" in bench.peer.read("zahlungen/f-0004.csv")
     assert bench.scalar("SELECT count(*) FROM runtime.audit WHERE action LIKE '%numbers_skipped'") == 1
+
+
+def test_a_stored_document_that_is_refused_today_stops_nobody_else(bench: Bench) -> None:
+    customers(bench, schedule={"every": "5m"})
+    with bench.house.runtime.unit("mediation", "test") as unit:
+        unit.connection.execute(
+            text("""INSERT INTO mediation.connector (name, version, document, imported_at, imported_by)
+                    VALUES ('alt', 1, '{"name": "alt"}', :now, 'test')"""),
+            {"now": unit.now},
+        )
+        unit.connection.execute(
+            text("""INSERT INTO mediation.connector_state (name, next_at, fact_position, file_number)
+                    VALUES ('alt', :now, 0, 0)"""),
+            {"now": unit.now},
+        )
+    bench.wait(seconds=600)
+    with bench.house.runtime.unit("mediation", "clock") as unit:
+        assert bench.house.connectors.start_due(unit) == 1
+    assert bench.scalar("SELECT last_error FROM mediation.connector_state WHERE name = 'alt'")

@@ -22,6 +22,8 @@ from turnup.runtime.secrets import SecretBox, key_id_of
 
 EXCHANGE = "mediation.exchange"
 _CLAIM = timedelta(minutes=5)
+_REFUSED_FOR = timedelta(hours=1)
+"""Until a document that cannot be read is looked at again: somebody may have put another in force."""
 
 
 class Connectors:
@@ -143,14 +145,20 @@ class Connectors:
     # --- schedule and claims ------------------------------------------------------------------------------
 
     def start_due(self, unit: Unit) -> int:
-        """Start the exchange of every connector that is due; called by the clock."""
-        due = store.due(unit.connection, unit.now)
-        for name, since in due:
-            for each in store.kept(unit.connection, name):
+        """Start the exchange of every connector that is due; called by the clock. One whose stored document
+        today's rules refuse says so as its last error, and stops nobody else."""
+        started = 0
+        for name, since in store.due(unit.connection, unit.now):
+            (each,) = store.kept(unit.connection, name)
+            try:
                 schedule = documents.connector(each.document, each.version).schedule
-                store.set_next(unit.connection, name, next_run(schedule, unit.now))
+            except InvalidInput as refused:
+                store.refused(unit.connection, name, unit.now + _REFUSED_FOR, str(refused))
+                continue
+            store.set_next(unit.connection, name, next_run(schedule, unit.now))
             unit.start(EXCHANGE, f"{EXCHANGE}:{name}:{since.isoformat()}", name)
-        return len(due)
+            started += 1
+        return started
 
     def claim(self, name: str, by: str) -> None:
         """Nobody else works on it for a while. Raises Conflict where somebody does already."""

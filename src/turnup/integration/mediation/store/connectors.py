@@ -91,6 +91,10 @@ def set_next(connection: Connection, name: str, next_at: datetime) -> None:
     connection.execute(update(_state).where(_state.c.name == name).values(next_at=next_at))
 
 
+def refused(connection: Connection, name: str, next_at: datetime, error: str) -> None:
+    connection.execute(update(_state).where(_state.c.name == name).values(next_at=next_at, last_error=error))
+
+
 def claim(connection: Connection, name: str, by: str, until: datetime, now: datetime) -> bool:
     """Whether `by` may work on it until then; the same again may, and so may anybody after that."""
     done = connection.execute(
