@@ -108,7 +108,11 @@ def test_lists_page_and_filter(client: TestClient) -> None:
     page = client.get(CUSTOMERS, params={"offset": 1, "limit": 1})
     assert (page.headers["X-Total-Count"], [one["name"] for one in page.json()]) == ("3", ["Customer 1"])
     assert len(client.get(CUSTOMERS, params={"name": "Customer 2"}).json()) == 1
-    found = client.get(CUSTOMERS, params={"contactMedium.emailAddress": "jane@example.net", "limit": 2})
+    found = client.get(
+        CUSTOMERS,
+        params={"contactMedium.emailAddress": "jane@example.net", "limit": 2},
+        headers={"X-Total-Count": "true"},
+    )
     assert (found.headers["X-Total-Count"], len(found.json())) == ("3", 2)
     people = client.get(f"{PARTIES}/individual", params={"name": "Customer 0"})
     assert [complaints("TMF632-5", "Individual", one) for one in people.json()] == [[]]
@@ -169,7 +173,7 @@ def test_a_confined_token_sees_and_makes_its_own_only(
         assert abroad.get(path).status_code == 404
     for path in (CUSTOMERS, ACCOUNTS):
         assert len(at_home.get(path).json()) == 1
-        hidden = abroad.get(path, params={"limit": 10})
+        hidden = abroad.get(path, params={"limit": 10, "offset": 0})
         assert (hidden.json(), hidden.headers["X-Total-Count"]) == ([], "0")
     for confined in (at_home, abroad):  # a party is of no legal entity, a new customer of none yet
         assert confined.get(f"{PARTIES}/individual").status_code == 403

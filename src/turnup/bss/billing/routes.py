@@ -1,6 +1,7 @@
 """HTTP shapes of billing: TMF678 bills and their rates; runs, payments, dunning, explanations native."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,10 +17,12 @@ from turnup.kernel.money import Money
 from turnup.runtime import tmf
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Condition, Order, Wanted
 
 _READ, _WRITE = "billing:read", "billing:write"
 _PAGE = 500
-"""Invoices read at once while a list is filtered."""
+"""Invoices read at once while rates are looked for."""
+_ACCOUNT = tmf.Attribute(tmf.Kind.ID, "account")
 
 
 def routers(billing: Billing, runtime: Runtime) -> Sequence[APIRouter]:
@@ -40,6 +43,16 @@ def _resources(billing: Billing) -> Sequence[tmf.Resource]:
             scope="billing",
             get=pages.get,
             list=pages.list,
+            order="-billDate,-id",
+            attributes={
+                "id": tmf.Attribute(tmf.Kind.ID, "id", sortable=True),
+                "billNo": tmf.Attribute(column="number"),
+                "billDate": tmf.Attribute(tmf.Kind.DAY, "invoice_date", sortable=True),
+                "paymentDueDate": tmf.Attribute(tmf.Kind.DAY, "due_date", sortable=True),
+                "state": tmf.Attribute(column="state"),
+                "category": tmf.Attribute(column="kind", means={"normal": ["bill"], "opening": ["opening"]}),
+                "billingAccount.id": _ACCOUNT,
+            },
         ),
         tmf.Resource(
             api="TMF678",
@@ -49,6 +62,12 @@ def _resources(billing: Billing) -> Sequence[tmf.Resource]:
             scope="billing",
             get=pages.rate,
             list=pages.rates,
+            attributes={
+                "bill.id": tmf.Attribute(),
+                "billingAccount.id": _ACCOUNT,
+                "appliedBillingRateType": tmf.Attribute(),
+                "product.id": tmf.Attribute(tmf.Kind.ID),
+            },
         ),
     ]
 
@@ -64,8 +83,8 @@ class _Bills:
         view = self._find(identity)
         return None if view is None else _bill(view)
 
-    def list(self, query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
-        return (_bill(view) for view in self._heads(query))
+    def list(self, query: tmf.Query) -> tmf.Page:
+        return query.read(self._billing.invoice_rows, _bill)
 
     def rate(self, identity: str) -> dict[str, Any] | None:
         """A line's id is its invoice's and its position."""
@@ -88,11 +107,13 @@ class _Bills:
     def _heads(self, query: tmf.Query) -> Iterator[InvoiceView]:
         """The latest first, read page by page as far as the caller looks."""
         account = query.take_one("billingAccount.id")
-        account_id = AccountId(tmf.uuid_of(account, "billingAccount.id")) if account else None
-        offset = 0
-        while views := self._billing.invoice_heads(account_id, offset=offset, limit=_PAGE):
-            yield from views
-            offset += _PAGE
+        wanted = Wanted(order=(Order("invoice_date", descending=True),), limit=_PAGE)
+        if account is not None:
+            account_id = tmf.uuid_of(account, "billingAccount.id")
+            wanted = replace(wanted, conditions=(Condition("account", "eq", (account_id,)),))
+        while found := self._billing.invoice_rows(wanted).items:
+            yield from (view for _, view in found)
+            wanted = replace(wanted, after=found[-1][0])
 
     def _find(self, identity: str) -> InvoiceView | None:
         try:

@@ -301,6 +301,7 @@ invoice = Table(
     CheckConstraint("total_minor = net_minor + tax_minor", name="invoice_total"),
     CheckConstraint("kind in ('bill', 'opening')", name="invoice_kind"),
     Index("invoice_by_account", "account_id", "invoice_date"),
+    Index("invoice_newest", "invoice_date", "id"),
     Index("invoice_by_shard", "run_id", "shard"),
     Index("invoice_credit", "account_id", postgresql_where=text("open_minor < 0")),
     Index("invoice_due", "due_date", postgresql_where=text("open_minor > 0")),

@@ -46,6 +46,7 @@ from turnup.kernel.ids import (
     new_id,
 )
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Rows, Wanted
 from turnup.runtime.secrets import key_id_of
 
 DELIVER = "crm.deliver"
@@ -79,6 +80,11 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.customers(connection)
 
+    def customer_rows(self, wanted: Wanted) -> Rows[CustomerView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.customer_rows(connection, wanted)
+
     def customer_by_number(self, number: str) -> CustomerView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.customer_by(connection, number=number)
@@ -96,6 +102,11 @@ class CrmService:
     def all_accounts(self) -> Sequence[AccountView]:
         with self._runtime.snapshot("crm") as connection:
             return store.accounts(connection)
+
+    def account_rows(self, wanted: Wanted) -> Rows[AccountView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.account_rows(connection, wanted)
 
     def address(self, address_id: AddressId) -> AddressView | None:
         with self._runtime.snapshot("crm") as connection:
@@ -144,9 +155,10 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.party(connection, party_id)
 
-    def parties(self, kind: PartyKind) -> Sequence[UUID]:
+    def party_rows(self, kind: PartyKind, wanted: Wanted) -> Rows[UUID]:
+        """A page of the ids of the parties of one kind."""
         with self._runtime.snapshot("crm") as connection:
-            return store.party_ids(connection, kind)
+            return store.party_rows(connection, kind, wanted)
 
     def message(self, key: str) -> MessageView | None:
         with self._runtime.snapshot("crm") as connection:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, ScalarSelect, Select, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.crm import tables
@@ -19,6 +19,7 @@ from turnup.contracts.crm import (
     Recipient,
 )
 from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 _customer, _party, _contact = tables.customer, tables.party, tables.contact
 _account, _address, _message = tables.account, tables.address, tables.message
@@ -184,10 +185,22 @@ def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, Address
     return details, None if found is None else found.id
 
 
-def party_ids(connection: Connection, kind: PartyKind) -> list[UUID]:
-    return list(
-        connection.scalars(select(_party.c.party_id).where(_party.c.kind == kind).order_by(_party.c.party_id))
-    )
+_PARTIES = Listing(
+    {
+        "id": _party.c.party_id,
+        "name": _party.c.name,
+        "given_name": _party.c.given_name,
+        "family_name": _party.c.family_name,
+    },
+    identity="id",
+    sortable=["name"],
+)
+
+
+def party_rows(connection: Connection, kind: PartyKind, wanted: Wanted) -> Rows[UUID]:
+    """A page of the parties of one kind: their ids."""
+    statement = select(_party.c.party_id).where(_party.c.kind == kind)
+    return _PARTIES.rows(connection, statement, wanted, lambda rows: [row.party_id for row in rows])
 
 
 def newest_address(connection: Connection, party_id: PartyId) -> AddressView | None:
@@ -211,6 +224,13 @@ def customers(connection: Connection, ids: Sequence[CustomerId] | None = None) -
     if ids is not None:
         statement = statement.where(_customer.c.customer_id.in_(ids))
     return [_customer_view(row) for row in connection.execute(statement.order_by(_customer.c.number))]
+
+
+def customer_rows(connection: Connection, wanted: Wanted) -> Rows[CustomerView]:
+    """A page of the customers."""
+    return _CUSTOMERS.rows(
+        connection, _customers(), wanted, lambda rows: [_customer_view(row) for row in rows]
+    )
 
 
 def customer_by(
@@ -275,6 +295,20 @@ def content_hash(connection: Connection, customer_id: CustomerId) -> str | None:
     return found
 
 
+_ACCOUNTS = Listing(
+    {"id": _account.c.account_id, "number": _account.c.number, "customer": _account.c.customer_id},
+    identity="id",
+    sortable=["number"],
+)
+
+
+def account_rows(connection: Connection, wanted: Wanted) -> Rows[AccountView]:
+    """A page of the billing accounts."""
+    return _ACCOUNTS.rows(
+        connection, select(_account), wanted, lambda rows: [_account_view(row) for row in rows]
+    )
+
+
 def accounts(
     connection: Connection,
     *,
@@ -328,13 +362,7 @@ def finish_message(
 
 
 def _customers() -> Select[Any]:
-    email, phone = (
-        select(_contact.c.value)
-        .where(_contact.c.party_id == _customer.c.party_id, _contact.c.kind == kind)
-        .scalar_subquery()
-        .label(kind)
-        for kind in ("email", "phone")
-    )
+    email, phone = (_contact_of_customer(kind).label(kind) for kind in ("email", "phone"))
     address = (
         select(_address.c.address_id)
         .where(_address.c.party_id == _customer.c.party_id)
@@ -346,6 +374,29 @@ def _customers() -> Select[Any]:
     return select(_customer, _party.c.name, _party.c.kind, _party.c.language, email, phone, address).join(
         _party, _party.c.party_id == _customer.c.party_id
     )
+
+
+def _contact_of_customer(kind: str) -> ScalarSelect[Any]:
+    return (
+        select(_contact.c.value)
+        .where(_contact.c.party_id == _customer.c.party_id, _contact.c.kind == kind)
+        .scalar_subquery()
+    )
+
+
+_CUSTOMERS = Listing(
+    {
+        "id": _customer.c.customer_id,
+        "number": _customer.c.number,
+        "name": _party.c.name,
+        "status": _customer.c.status,
+        "party": _customer.c.party_id,
+        "email": _contact_of_customer("email"),
+        "phone": _contact_of_customer("phone"),
+    },
+    identity="id",
+    sortable=["number", "name"],
+)
 
 
 def _customer_view(row: Row[Any]) -> CustomerView:

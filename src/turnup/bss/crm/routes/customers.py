@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
 from turnup.runtime.auth import Realm
-from turnup.runtime.tmf import Page, Query, Resource, base_path, uuid_or_none
+from turnup.runtime.tmf import Attribute, Kind, Page, Query, Resource, base_path, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
 
 _CHARACTERISTICS = {"currency": str, "timeZone": str, "billCycleDay": int}
@@ -34,6 +34,15 @@ def customer_resources(service: CrmService, language: str) -> list[Resource]:
             get=pages.get,
             realm=pages.realm,
             create=pages.create,
+            attributes={
+                "id": Attribute(Kind.ID, "id", sortable=True),
+                "name": Attribute(column="name", sortable=True),
+                "status": Attribute(column="status"),
+                "engagedParty.id": Attribute(Kind.ID, "party"),
+                "contactMedium.emailAddress": Attribute(column="email"),
+                "contactMedium.phoneNumber": Attribute(column="phone"),
+                "characteristic.value": Attribute(column="number"),
+            },
         ),
         Resource(
             api="TMF666",
@@ -44,6 +53,11 @@ def customer_resources(service: CrmService, language: str) -> list[Resource]:
             list=pages.accounts,
             get=pages.account,
             realm=pages.account_realm,
+            attributes={
+                "id": Attribute(Kind.ID, "id", sortable=True),
+                "name": Attribute(column="number", sortable=True),
+                "relatedParty.partyOrPartyRole.id": Attribute(Kind.ID, "customer"),
+            },
         ),
     ]
 
@@ -55,15 +69,8 @@ class _Customers:
         self._service = service
         self._default_language = language
 
-    def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
-        views = self._service.all_customers()
-        for path, attribute in (("id", "id"), ("name", "name"), ("status", "status")):
-            if (wanted := query.take(path)) is not None:
-                views = [view for view in views if str(getattr(view, attribute)) in wanted]
-        if query.filters:
-            return (self._document(view) for view in views)
-        shown = views[query.offset : query.offset + query.limit]
-        return Page([self._document(view) for view in shown], len(views))
+    def list(self, query: Query) -> Page:
+        return query.read(self._service.customer_rows, self._document)
 
     def get(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
@@ -95,8 +102,8 @@ class _Customers:
         new = NewCustomer(name=text(body, "name"), kind=kind, **once, **media, **chosen)
         return str(self._service.open_customer(unit, new).customer_id)
 
-    def accounts(self, query: Query) -> Iterator[dict[str, Any]]:
-        return (self._account_document(view) for view in self._service.all_accounts())
+    def accounts(self, query: Query) -> Page:
+        return query.read(self._service.account_rows, self._account_document)
 
     def account(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
