@@ -374,6 +374,7 @@ payment = Table(
     CheckConstraint("amount_minor > 0", name="payment_amount"),
     CheckConstraint("unallocated_minor between 0 and amount_minor", name="payment_unallocated"),
     CheckConstraint("(state = 'matched') = (account_id is not null)", name="payment_state"),
+    Index("payment_newest", "received_on", "id"),
     Index("payment_credit", "account_id", postgresql_where=text("unallocated_minor > 0")),
     comment="unmatched ones are kept with the reason until someone assigns them",
 )

@@ -8,7 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from turnup.bss.crm import store
-from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyIds, PartyKind
+from turnup.bss.crm.model import (
+    CustomerFile,
+    CustomerTerms,
+    MessageState,
+    MessageView,
+    PartyDetails,
+    PartyIds,
+    PartyKind,
+)
 from turnup.bss.crm.rules import (
     Templates,
     check_account,
@@ -80,7 +88,7 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.customers(connection)
 
-    def customer_rows(self, wanted: Wanted) -> Rows[CustomerView]:
+    def customer_rows(self, wanted: Wanted) -> Rows[CustomerFile]:
         """A page of them, for lists."""
         with self._runtime.snapshot("crm") as connection:
             return store.customer_rows(connection, wanted)
@@ -111,6 +119,11 @@ class CrmService:
     def address(self, address_id: AddressId) -> AddressView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.address(connection, address_id)
+
+    def address_rows(self, wanted: Wanted) -> Rows[AddressView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.address_rows(connection, wanted)
 
     def payment_methods(self, account_id: AccountId) -> Sequence[PaymentMethodView]:
         with self._runtime.snapshot("crm") as connection:
@@ -155,8 +168,15 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.party(connection, party_id)
 
-    def party_rows(self, kind: PartyKind, wanted: Wanted) -> Rows[UUID]:
-        """A page of the ids of the parties of one kind."""
+    def customer_file(self, view: CustomerView) -> CustomerFile:
+        """The customer with her party and accounts."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.customer_files(connection, [view])[0]
+
+    def party_rows(
+        self, kind: PartyKind, wanted: Wanted
+    ) -> Rows[tuple[UUID, PartyDetails, AddressId | None]]:
+        """A page of the parties of one kind."""
         with self._runtime.snapshot("crm") as connection:
             return store.party_rows(connection, kind, wanted)
 

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, ScalarSelect, Select, exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.crm import tables
-from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyIds, PartyKind
+from turnup.bss.crm.model import CustomerFile, MessageState, MessageView, PartyDetails, PartyIds, PartyKind
 from turnup.contracts.crm import (
     AccountView,
     AddressView,
@@ -20,6 +21,8 @@ from turnup.contracts.crm import (
 )
 from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
 from turnup.runtime.rows import Listing, Rows, Wanted
+
+PartyRow = tuple[UUID, PartyDetails, AddressId | None]
 
 _customer, _party, _contact = tables.customer, tables.party, tables.contact
 _account, _address, _message = tables.account, tables.address, tables.message
@@ -164,14 +167,33 @@ def add_row(connection: Connection, table_name: str, row: Mapping[str, object]) 
 
 def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, AddressId | None] | None:
     """The party and the id of its newest address."""
-    row = connection.execute(select(_party).where(_party.c.party_id == party_id)).one_or_none()
-    if row is None:
-        return None
-    rows = connection.execute(
-        select(_contact.c.kind, _contact.c.value).where(_contact.c.party_id == party_id)
+    return parties(connection, [party_id]).get(party_id)
+
+
+def parties(
+    connection: Connection, party_ids: Sequence[UUID]
+) -> dict[UUID, tuple[PartyDetails, AddressId | None]]:
+    """These parties, each with the id of its newest address."""
+    contacts: dict[UUID, dict[str, str]] = {}
+    for contact in connection.execute(select(_contact).where(_contact.c.party_id.in_(party_ids))):
+        contacts.setdefault(contact.party_id, {})[contact.kind] = contact.value
+    newest = (
+        select(_address)
+        .ext(distinct_on(_address.c.party_id))
+        .where(_address.c.party_id.in_(party_ids))
+        .order_by(_address.c.party_id, _address.c.created_at.desc(), _address.c.address_id.desc())
     )
-    contacts = {contact.kind: contact.value for contact in rows}
-    found = newest_address(connection, PartyId(party_id))
+    addresses = {row.party_id: _address_view(row) for row in connection.execute(newest)}
+    found = connection.execute(select(_party).where(_party.c.party_id.in_(party_ids)))
+    return {
+        row.party_id: _party_details(row, contacts.get(row.party_id, {}), addresses.get(row.party_id))
+        for row in found
+    }
+
+
+def _party_details(
+    row: Row[Any], contacts: Mapping[str, str], address: AddressView | None
+) -> tuple[PartyDetails, AddressId | None]:
     details = PartyDetails(
         kind=PartyKind(row.kind),
         name=row.name,
@@ -180,9 +202,9 @@ def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, Address
         email=contacts.get("email"),
         phone=contacts.get("phone"),
         language=row.language,
-        address=None if found is None else _as_new(found),
+        address=None if address is None else _as_new(address),
     )
-    return details, None if found is None else found.id
+    return details, None if address is None else address.id
 
 
 _PARTIES = Listing(
@@ -197,10 +219,15 @@ _PARTIES = Listing(
 )
 
 
-def party_rows(connection: Connection, kind: PartyKind, wanted: Wanted) -> Rows[UUID]:
-    """A page of the parties of one kind: their ids."""
+def party_rows(connection: Connection, kind: PartyKind, wanted: Wanted) -> Rows[PartyRow]:
+    """A page of the parties of one kind."""
+
+    def views(rows: Sequence[Row[Any]]) -> list[PartyRow]:
+        found = parties(connection, [row.party_id for row in rows])
+        return [(row.party_id, *found[row.party_id]) for row in rows]
+
     statement = select(_party.c.party_id).where(_party.c.kind == kind)
-    return _PARTIES.rows(connection, statement, wanted, lambda rows: [row.party_id for row in rows])
+    return _PARTIES.rows(connection, statement, wanted, views)
 
 
 def newest_address(connection: Connection, party_id: PartyId) -> AddressView | None:
@@ -218,6 +245,26 @@ def address(connection: Connection, address_id: AddressId) -> AddressView | None
     return None if row is None else _address_view(row)
 
 
+_ADDRESSES = Listing(
+    {
+        "id": _address.c.address_id,
+        "street": _address.c.street,
+        "postcode": _address.c.postcode,
+        "city": _address.c.city,
+        "country": _address.c.country,
+    },
+    identity="id",
+    sortable=["postcode", "city"],
+)
+
+
+def address_rows(connection: Connection, wanted: Wanted) -> Rows[AddressView]:
+    """A page of the addresses, for lists."""
+    return _ADDRESSES.rows(
+        connection, select(_address), wanted, lambda rows: [_address_view(row) for row in rows]
+    )
+
+
 def customers(connection: Connection, ids: Sequence[CustomerId] | None = None) -> list[CustomerView]:
     """These customers, or all, by number."""
     statement = _customers()
@@ -226,11 +273,26 @@ def customers(connection: Connection, ids: Sequence[CustomerId] | None = None) -
     return [_customer_view(row) for row in connection.execute(statement.order_by(_customer.c.number))]
 
 
-def customer_rows(connection: Connection, wanted: Wanted) -> Rows[CustomerView]:
-    """A page of the customers."""
+def customer_rows(connection: Connection, wanted: Wanted) -> Rows[CustomerFile]:
+    """A page of the customers, each with her party and accounts."""
     return _CUSTOMERS.rows(
-        connection, _customers(), wanted, lambda rows: [_customer_view(row) for row in rows]
+        connection,
+        _customers(),
+        wanted,
+        lambda rows: customer_files(connection, [_customer_view(row) for row in rows]),
     )
+
+
+def customer_files(connection: Connection, views: Sequence[CustomerView]) -> list[CustomerFile]:
+    """These customers, each with her party and accounts."""
+    found = parties(connection, [view.party_id for view in views])
+    held: dict[CustomerId, list[AccountView]] = {}
+    owners = _account.c.customer_id.in_([view.id for view in views])
+    for row in connection.execute(select(_account).where(owners).order_by(_account.c.number)):
+        held.setdefault(CustomerId(row.customer_id), []).append(_account_view(row))
+    return [
+        CustomerFile(view, *found[view.party_id], accounts=tuple(held.get(view.id, ()))) for view in views
+    ]
 
 
 def customer_by(

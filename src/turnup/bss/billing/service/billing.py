@@ -20,6 +20,7 @@ from turnup.contracts.billing import (
     InvoiceHead,
     InvoiceView,
     OutageCredited,
+    PaymentView,
     Reads,
     RunProgress,
     UnmatchedPayment,
@@ -137,6 +138,16 @@ class Billing(Reads, Commands):
     def balance_minor(self, account_id: AccountId) -> int:
         with self._snapshot() as connection:
             return posted.balance_minor(connection, account_id)
+
+    def payment(self, payment_id: PaymentId) -> PaymentView | None:
+        """A payment that is booked."""
+        with self._snapshot() as connection:
+            return kept_payments.booked(connection, payment_id)
+
+    def payment_rows(self, wanted: Wanted) -> Rows[PaymentView]:
+        """A page of the booked payments, for lists."""
+        with self._snapshot() as connection:
+            return kept_payments.payment_rows(connection, wanted)
 
     def unmatched_payments(
         self, *, offset: int = 0, limit: int = 100

@@ -4,14 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-from turnup.bss.crm.model import CustomerTerms, PartyDetails, PartyKind
+from turnup.bss.crm.model import CustomerFile, CustomerTerms, PartyKind
 from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
 from turnup.bss.crm.service import CrmService
 from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
 from turnup.kernel.errors import InvalidInput
-from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
+from turnup.kernel.ids import AccountId, CustomerId, PartyId
 from turnup.runtime.auth import Realm
 from turnup.runtime.tmf import Attribute, Kind, Page, Query, Resource, base_path, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
@@ -75,7 +74,7 @@ class _Customers:
     def get(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
         view = self._find(identity)
-        return None if view is None else self._document(view)
+        return None if view is None else self._document(self._service.customer_file(view))
 
     def create(self, unit: UnitOfWork, body: dict[str, Any], key: str | None) -> str:
         """A party that exists is named by `engagedParty`; otherwise the contact media make one."""
@@ -130,8 +129,9 @@ class _Customers:
             return self._service.customer_by_number(identity)
         return self._service.customer(CustomerId(customer_id))
 
-    def _document(self, view: CustomerView) -> dict[str, Any]:
-        details, address_id = self._party(view.party_id)
+    @staticmethod
+    def _document(file: CustomerFile) -> dict[str, Any]:
+        view = file.customer
         return {
             "id": str(view.id),
             "name": view.name,
@@ -143,7 +143,7 @@ class _Customers:
                 "href": f"{_PARTY_BASE}/{view.kind}/{view.party_id}",
                 "name": view.name,
             },
-            "contactMedium": contact_documents(details, address_id),
+            "contactMedium": contact_documents(file.party, file.address_id),
             "account": [
                 {
                     "@type": "AccountRef",
@@ -152,15 +152,10 @@ class _Customers:
                     "href": f"{_ACCOUNT_BASE}/billingAccount/{account.id}",
                     "name": account.number,
                 }
-                for account in self._service.accounts_of(view.id)
+                for account in file.accounts
             ],
             "characteristic": [_characteristic("customerNumber", view.number)],
         }
-
-    def _party(self, party_id: UUID) -> tuple[PartyDetails, AddressId | None]:
-        found = self._service.party(party_id)
-        assert found is not None  # a customer is a party's role: the database keeps it so
-        return found
 
     def _account_document(self, view: AccountView) -> dict[str, Any]:
         return {

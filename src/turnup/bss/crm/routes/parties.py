@@ -62,12 +62,8 @@ class _Parties:
         self._default_language = language
 
     def list(self, query: Query) -> Page:
-        return query.read(partial(self._service.party_rows, self._kind), self._document)
-
-    def _document(self, party_id: UUID) -> dict[str, Any]:
-        found = self._service.party(PartyId(party_id))
-        assert found is not None  # parties are never deleted
-        return party_document(str(party_id), *found)
+        rows = partial(self._service.party_rows, self._kind)
+        return query.read(rows, lambda row: party_document(str(row[0]), row[1], row[2]))
 
     def get(self, identity: str) -> dict[str, Any] | None:
         party_id = uuid_or_none(identity)
