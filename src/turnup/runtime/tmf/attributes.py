@@ -86,7 +86,7 @@ def _instant(text: str) -> datetime | None:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text[:10])
+        return date.fromisoformat(text) if "T" not in text else datetime.fromisoformat(text).date()
     except ValueError:
         return None
 
