@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from turnup.app import reference
+from turnup.app import reference, reference_tmf
 from turnup.app.cli.main import app
 from turnup.runtime.events import event_types
 from turnup.runtime.settings import Settings
@@ -13,14 +13,22 @@ from turnup.runtime.settings import Settings
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("name", ["errors.md", "events.md", "settings.md", "cli.md"])
+@pytest.mark.parametrize("name", ["errors.md", "events.md", "settings.md", "cli.md", "tmf.md"])
 def test_a_page_is_up_to_date(name: str) -> None:
     """Red? `python -m turnup.app.reference`"""
     assert (DOCS / name).read_text() == reference.pages()[name]
 
 
 def test_every_page_is_checked() -> None:
-    assert set(reference.pages()) == {"errors.md", "events.md", "settings.md", "cli.md"}
+    assert set(reference.pages()) == {"errors.md", "events.md", "settings.md", "cli.md", "tmf.md"}
+
+
+def test_every_list_says_what_it_takes() -> None:
+    """A resource whose list nobody can narrow, not even by id, was declared in haste."""
+    resources = reference_tmf.declared()
+    assert [each.path for each in resources if each.list is not None and "id" not in each.attributes] == [
+        "/tmf-api/customerBillManagement/v5/appliedCustomerBillingRate"  # found by its bill
+    ]
 
 
 def test_every_error_says_what_it_means_under_a_code_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Billing over HTTP: TMF678 documents fit the v5 schema; runs, payments, dunning and explanations."""
+"""Billing over HTTP: TMF678 and TMF676 documents fit their schemas; runs, payments, explanations."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +17,7 @@ from turnup.kernel.ids import RunId, new_id
 from turnup.runtime.component import Component, Runtime
 
 BILLS = "/tmf-api/customerBillManagement/v5/customerBill"
+PAYMENTS = "/tmf-api/payment/v4/payment"
 RATES = "/tmf-api/customerBillManagement/v5/appliedCustomerBillingRate"
 ADA, BOB = Customer("ada"), Customer("bob")
 
@@ -264,3 +265,90 @@ def test_an_unmatched_payment_is_shown_and_given_to_its_account(
     assert client.get("/turnup/v1/payments/unmatched").json()["total"] == 1
     nobody = client.post(f"/turnup/v1/payments/{new_id()}/assign", json={"account": "A-ada"})
     assert (nobody.status_code, nobody.json()["field"]) == (404, "payment")
+
+
+def payment_of(
+    account: Any = ADA.account, value: Any = 49.9, unit: str = "EUR", **more: Any
+) -> dict[str, Any]:
+    return {
+        "account": {"id": str(account)},
+        "totalAmount": {"value": value, "unit": unit},
+        "paymentMethod": {"@type": "BankTransfer"},
+        **more,
+    }
+
+
+def test_a_payment_is_booked_once_and_says_what_it_settled(
+    client: TestClient,
+    runtime: Runtime,
+    component: Component,
+) -> None:
+    bill(client, runtime, component)
+    made = client.post(PAYMENTS, json=payment_of(value=10, correlatorId="bank-1"))
+    assert made.status_code == 201, made.text
+    again = client.post(PAYMENTS, json=payment_of(value=10, correlatorId="bank-1"))
+    assert again.json() == made.json()
+    payment = made.json()
+    assert complaints("TMF676-4", "Payment", payment) == []
+    assert payment["totalAmount"] == {"unit": "EUR", "value": 10.0}
+    (item,) = payment["paymentItem"]
+    settled = client.get(item["item"]["href"]).json()
+    assert settled["billingAccount"]["id"] == str(ADA.account)
+    assert settled["amountDue"]["value"] - settled["remainingAmount"]["value"] == pytest.approx(10)
+    assert client.get(payment["href"]).json() == payment
+    assert [each["id"] for each in client.get(PAYMENTS).json()] == [payment["id"]]
+    other = client.post(PAYMENTS, json=payment_of(value=11, correlatorId="bank-1"))
+    assert (other.status_code, other.json()["field"]) == (409, "correlatorId")
+
+
+def test_the_key_tells_payments_apart_where_they_have_no_reference(client: TestClient) -> None:
+    keys = ["k1", "k1", "k2"]
+    made = [
+        client.post(PAYMENTS, json=payment_of(), headers={"Idempotency-Key": key}).json()["id"]
+        for key in keys
+    ]
+    assert (made[0] == made[1], made[0] == made[2]) == (True, False)
+
+
+def test_lists_are_narrowed_and_paged_and_know_only_what_is_booked(client: TestClient) -> None:
+    csv = "date,reference,amount\n2026-06-20,A-bob,5.00\n2026-06-21,nobody,7.00\n"
+    headers = {"Content-Type": "text/csv"}
+    taken = client.post("/turnup/v1/payment-files?name=a", content=csv, headers=headers).json()
+    assert (taken["matched"], taken["unmatched"]) == (1, 1)
+    client.post(PAYMENTS, json=payment_of(correlatorId="x", value="12.30"))
+
+    def found(**parameters: str) -> list[Any]:
+        return [each["totalAmount"]["value"] for each in client.get(PAYMENTS, params=parameters).json()]
+
+    assert found() == [12.3, 5.0]
+    assert found(sort="paymentDate") == [5.0, 12.3]
+    assert found(**{"account.id": str(BOB.account)}) == [5.0]
+    assert found(**{"paymentDate.lte": date(2026, 6, 20).isoformat()}) == [5.0]
+    assert found(**{"totalAmount.value": "12.30"}) == [12.3]
+    first = client.get(PAYMENTS, params={"limit": 1})
+    assert client.get(first.links["next"]["url"]).json()[0]["totalAmount"]["value"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        (payment_of(), "correlatorId"),
+        ({**payment_of(correlatorId="a"), "paymentMethod": None}, "paymentMethod"),
+        (payment_of(account="ada", correlatorId="a"), "account.id"),
+        (payment_of(account=new_id(), correlatorId="a"), "account.id"),
+        (payment_of(value=-1, correlatorId="a"), "totalAmount.value"),
+        (payment_of(value=1.234, correlatorId="a"), "totalAmount.value"),
+        (payment_of(value=True, correlatorId="a"), "totalAmount.value"),
+        (payment_of(unit="USD", correlatorId="a"), "totalAmount.unit"),
+        ({**payment_of(correlatorId="a"), "totalAmount": {"value": 1}}, "totalAmount.unit"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_booked(
+    client: TestClient,
+    sent: dict[str, Any],
+    field: str,
+) -> None:
+    answer = client.post(PAYMENTS, json=sent)
+    assert answer.status_code in (400, 404), answer.text
+    assert answer.json()["field"] == field
+    assert client.get(PAYMENTS).json() == []

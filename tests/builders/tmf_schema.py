@@ -5,6 +5,7 @@ matches several. Here every schema becomes two: `X__own` (what X itself says, fo
 plus what the subtype named by `@type` says, and nothing else: unknown attributes are errors).
 """
 
+import json
 import re
 from collections.abc import Collection
 from functools import cache
@@ -47,7 +48,7 @@ def _without(node: Any, names: Collection[str]) -> Any:
 
 
 def _file(specification: str) -> Path:
-    found = sorted(_FOLDER.glob(f"{specification}*.yaml"))
+    found = sorted(_FOLDER.glob(f"{specification}*"))
     if not found:
         pytest.skip(f"no {specification} in ../shared/data/tmf")
     return found[-1]
@@ -55,8 +56,10 @@ def _file(specification: str) -> Path:
 
 @cache
 def _schemas(path: Path) -> dict[str, Any]:
-    with path.open() as file:
-        published = yaml.load(file, Loader=yaml.CSafeLoader)["components"]["schemas"]
+    # Swagger 2 (v4) keeps under `definitions` what OpenAPI 3 (v5) has under `components`
+    text = path.read_text().replace("#/definitions/", _ROOT)
+    read = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=yaml.CSafeLoader)
+    published = read["definitions"] if "definitions" in read else read["components"]["schemas"]
     usable: dict[str, Any] = {}
     for name, schema in published.items():
         usable[f"{name}__own"] = _own(schema)
@@ -84,9 +87,7 @@ def _dispatching(name: str, schema: Any, published: dict[str, Any]) -> Any:
     if "type" in schema and schema["type"] != "object":
         return schema
     alternatives = [part["$ref"].removeprefix(_ROOT) for part in schema.get("oneOf", ()) if "$ref" in part]
-    mapped = [
-        target.removeprefix(_ROOT) for target in schema.get("discriminator", {}).get("mapping", {}).values()
-    ]
+    mapped = [target.removeprefix(_ROOT) for target in _discriminator(schema).get("mapping", {}).values()]
     if alternatives:
         known = sorted({*alternatives, *mapped} & set(published))
         return {
@@ -101,6 +102,12 @@ def _dispatching(name: str, schema: Any, published: dict[str, Any]) -> Any:
         "allOf": [{"$ref": f"{_ROOT}{name}__own"}, *(_when(kind, f"{kind}__own") for kind in subtypes)],
         "unevaluatedProperties": False,
     }
+
+
+def _discriminator(schema: Any) -> Any:
+    """Swagger 2 names a property only."""
+    found = schema.get("discriminator", {})
+    return found if isinstance(found, dict) else {}
 
 
 def _inherits(kind: str, ancestor: str, published: dict[str, Any]) -> bool:

@@ -25,6 +25,22 @@ def test_it_sees_what_is_wrong() -> None:
         assert expected in found
 
 
+def test_version_4_is_read_as_well() -> None:
+    account, method = {"@type": "AccountRef", "id": "1"}, {"@type": "Cash"}
+    right = {"@type": "Payment", "id": "1", "account": account, "paymentMethod": method}
+    assert complaints("TMF676-4", "Payment", right) == []
+    found = "\n".join(
+        complaints("TMF676-4", "Payment", {"@type": "Payment", "paymentDate": "2026-01-01", "x": 1})
+    )
+    for expected in (
+        "'account' is a required",
+        "'paymentMethod' is a required",
+        "paymentDate",
+        "'x' were unexpected",
+    ):
+        assert expected in found
+
+
 def test_references_are_told_apart_by_type() -> None:
     def customer(reference: dict[str, str]) -> dict[str, object]:
         return {

@@ -1,13 +1,16 @@
 """TMF632, TMF629, TMF666: every response fits the v5 schema, and v4 shapes are read."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from builders.house import attach_workflows, client_of
 from builders.tmf_schema import complaints
 from crm.conftest import Mailbox, Services
+from turnup.bss.crm import tables
 from turnup.bss.crm.component import build, new_service
 from turnup.bss.crm.service import CrmService
 from turnup.runtime.auth import Realm
@@ -15,6 +18,7 @@ from turnup.runtime.component import Component, Runtime
 
 PARTIES = "/tmf-api/partyManagement/v5"
 CUSTOMERS = "/tmf-api/customer/v5/customer"
+ADDRESSES = "/tmf-api/geographicAddressManagement/v5/geographicAddress"
 ACCOUNTS = "/tmf-api/accountManagement/v5/billingAccount"
 MEDIA: list[dict[str, Any]] = [
     {"@type": "EmailContactMedium", "emailAddress": "jane@example.net"},
@@ -108,10 +112,43 @@ def test_lists_page_and_filter(client: TestClient) -> None:
     page = client.get(CUSTOMERS, params={"offset": 1, "limit": 1})
     assert (page.headers["X-Total-Count"], [one["name"] for one in page.json()]) == ("3", ["Customer 1"])
     assert len(client.get(CUSTOMERS, params={"name": "Customer 2"}).json()) == 1
-    found = client.get(CUSTOMERS, params={"contactMedium.emailAddress": "jane@example.net", "limit": 2})
+    found = client.get(
+        CUSTOMERS,
+        params={"contactMedium.emailAddress": "jane@example.net", "limit": 2},
+        headers={"X-Total-Count": "true"},
+    )
     assert (found.headers["X-Total-Count"], len(found.json())) == ("3", 2)
     people = client.get(f"{PARTIES}/individual", params={"name": "Customer 0"})
     assert [complaints("TMF632-5", "Individual", one) for one in people.json()] == [[]]
+
+
+def test_pages_follow_one_another_while_customers_come(client: TestClient) -> None:
+    for n in range(3):
+        created(client, CUSTOMERS, {"name": f"Customer {n}", "contactMedium": MEDIA})
+    url, seen = f"{CUSTOMERS}?limit=1&sort=-name", []
+    while url:
+        page = client.get(url)
+        seen += [one["name"] for one in page.json()]
+        url = page.links.get("next", {}).get("url", "")
+        if len(seen) == 1:
+            created(client, CUSTOMERS, {"name": "Customer 9", "contactMedium": MEDIA})  # before what was seen
+    assert seen == ["Customer 2", "Customer 1", "Customer 0"]
+
+
+def test_addresses_are_found_and_as_the_specification_says(client: TestClient, runtime: Runtime) -> None:
+    created(client, CUSTOMERS, {"name": "Jane", "contactMedium": MEDIA})
+    (address,) = client.get(ADDRESSES).json()
+    assert complaints("TMF673-5", "GeographicAddress", address) == []
+    assert (address["streetName"], address["city"]) == ("Hauptstr. 1", "Berlin")
+    assert client.get(address["href"]).json() == address
+    assert client.get(ADDRESSES, params={"postcode": "10117,10119"}).json() == []
+    assert client.get(ADDRESSES, params={"postcode.gte": "10115", "sort": "-city"}).json() == [address]
+    with runtime.unit("crm", "test") as unit:
+        place = {"latitude": Decimal("52.53"), "longitude": Decimal("13.38")}
+        unit.connection.execute(update(tables.address).values(**place))
+    placed = client.get(address["href"]).json()
+    assert placed["geographicLocation"]["geoJson"]["coordinates"] == [13.38, 52.53]  # RFC 7946: x, y
+    assert complaints("TMF673-5", "GeographicAddress", placed) == []
 
 
 @pytest.mark.parametrize(
@@ -169,7 +206,7 @@ def test_a_confined_token_sees_and_makes_its_own_only(
         assert abroad.get(path).status_code == 404
     for path in (CUSTOMERS, ACCOUNTS):
         assert len(at_home.get(path).json()) == 1
-        hidden = abroad.get(path, params={"limit": 10})
+        hidden = abroad.get(path, params={"limit": 10, "offset": 0})
         assert (hidden.json(), hidden.headers["X-Total-Count"]) == ([], "0")
     for confined in (at_home, abroad):  # a party is of no legal entity, a new customer of none yet
         assert confined.get(f"{PARTIES}/individual").status_code == 403

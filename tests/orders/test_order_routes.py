@@ -15,6 +15,7 @@ from turnup.contracts.orders import ItemAction, NewOrderItem
 from turnup.kernel.ids import LegalEntityId, new_id
 from turnup.runtime.auth import Realm
 
+COUNT = {"X-Total-Count": "true"}
 ORDERS = "/tmf-api/productOrderingManagement/v5/productOrder"
 CANCELLATIONS = "/tmf-api/productOrderingManagement/v5/cancelProductOrder"
 PRODUCTS = "/tmf-api/productInventory/v5/product"
@@ -162,15 +163,17 @@ def test_a_cancellation_begins_at_once_or_is_refused(world: World, client: TestC
 def test_a_cut_list_says_so_and_goes_on(world: World, client: TestClient) -> None:
     placed = [str(world.submit(add())) for _ in range(5)]
     joes = str(world.submit(add(), account_id=world.customers.joe))
-    first = client.get(ORDERS, params={"limit": 4})
+    first = client.get(ORDERS, params={"limit": 4}, headers=COUNT)
     assert (first.status_code, len(first.json())) == (200, 4)
     assert (first.headers["X-Total-Count"], first.headers["X-Result-Count"]) == ("6", "4")
-    assert first.links["next"]["url"].endswith(f"{ORDERS}?offset=4&limit=4")
+    assert "cursor=" in first.links["next"]["url"]
     rest = client.get(first.links["next"]["url"])
     assert "next" not in rest.links
     found = [order["id"] for order in [*first.json(), *rest.json()]]
     assert sorted(found) == sorted([*placed, joes])
-    mine = client.get(ORDERS, params={"billingAccount.id": str(world.customers.joe), "limit": 1})
+    mine = client.get(
+        ORDERS, params={"billingAccount.id": str(world.customers.joe), "limit": 1}, headers=COUNT
+    )
     assert ([order["id"] for order in mine.json()], mine.headers["X-Total-Count"]) == ([joes], "1")
     world.act(world.orders.cancel, world.orders.orders()[0].id, "x")
     every = client.get(ORDERS, params={"state": "acknowledged,inProgress,cancelled", "offset": 0})
@@ -178,7 +181,8 @@ def test_a_cut_list_says_so_and_goes_on(world: World, client: TestClient) -> Non
     by_item = {"productOrderItem.action": "add", "limit": 2, "offset": 2}
     page = client.get(ORDERS, params=by_item)  # the database cannot: the toolkit filters
     assert (len(page.json()), page.headers["X-Total-Count"]) == (2, "6")
-    assert "offset=4" in page.links["next"]["url"]
+    last = client.get(page.links["next"]["url"])
+    assert (len(last.json()), last.links) == (2, {})
 
 
 def test_a_confined_token_cancels_and_sees_its_own_only(world: World, client: TestClient) -> None:

@@ -17,7 +17,7 @@ from turnup.kernel.ids import derived_id, new_id
 from turnup.runtime.auth import issue_token
 from turnup.runtime.component import Component, Runtime, Schema
 from turnup.runtime.embedded import ConnectionInfo, create_database, drop_database
-from turnup.runtime.tmf import Query, Reply, Resource, router
+from turnup.runtime.tmf import Attribute, Kind, Query, Reply, Resource, router
 from turnup.runtime.web import make_app
 
 metadata = MetaData(schema="sample")
@@ -31,6 +31,14 @@ ALARMS = "/tmf-api/alarmManagement/v5/alarm"
 @pytest.fixture(scope="session")
 def database_template(make_template: Callable[..., str]) -> str:
     return make_template("tmf_sample", lambda url: lay_out(url, [SCHEMA]))
+
+
+ATTRIBUTES = {
+    "state": Attribute(sortable=True),
+    "n": Attribute(Kind.NUMBER, sortable=True),
+    "place.site": Attribute(sortable=True),
+    "at": Attribute(Kind.INSTANT),
+}
 
 
 class Notes:
@@ -95,6 +103,7 @@ def component(runtime: Runtime, notes: Notes) -> Component:
         create=notes.create,
         patch=notes.patch,
         delete=notes.delete,
+        attributes=ATTRIBUTES,
     )
     return Component(name="sample", service=notes, schema=SCHEMA, routers=[router([resource], runtime)])
 
@@ -170,6 +179,9 @@ def test_a_broken_body_is_the_callers_fault(client: TestClient, body: bytes, fie
 
 def test_pages_count_only_when_asked(client: TestClient, notes: Notes) -> None:
     fill(client, 5)
+    assert "X-Total-Count" not in client.get(ALARMS, params={"limit": 2}).headers
+    asked = client.get(ALARMS, params={"limit": 2}, headers={"X-Total-Count": "true"})
+    assert asked.headers["X-Total-Count"] == "5"
     page = client.get(ALARMS, params={"offset": 1, "limit": 2})
     assert [item["n"] for item in page.json()] == [1, 2]
     assert (page.headers["X-Total-Count"], page.headers["X-Result-Count"]) == ("5", "2")
@@ -196,12 +208,47 @@ def test_a_list_stops_reading_at_the_end_of_its_page(client: TestClient, notes: 
         ({"n.gt": "0", "n.lt": "3"}, [1, 2]),
         ({"place.site": "s2"}, [2]),
         ({"place.site.ne": "s2"}, [0, 1, 3]),
-        ({"unheard": "of"}, []),
     ],
 )
 def test_filters(client: TestClient, parameters: dict[str, str], found: list[int]) -> None:
     fill(client, 4)
     assert [item["n"] for item in client.get(ALARMS, params=parameters).json()] == found
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field", "said"),
+    [
+        ({"unheard": "of"}, "unheard", "one of at, n, place.site, state"),
+        ({"state.regex": "r.*"}, "state.regex", "one of"),
+        ({"n": "many"}, "n", "such as 29.90"),
+        ({"at.gt": "2026-01-01"}, "at", "such as 2026"),
+        ({"sort": "at"}, "sort: at", "one of n, place.site, state"),
+        ({"sort": "n,-n"}, "sort", "each once"),
+        ({"offset": "2000000"}, "offset", "rel=next"),
+        ({"limit": "9" * 5000 + "x"}, "limit", "0 or more"),
+        ({"cursor": "abc"}, "cursor", "rel=next"),
+    ],
+)
+def test_what_a_list_does_not_take_is_named(
+    client: TestClient, parameters: dict[str, str], field: str, said: str
+) -> None:
+    answer = client.get(ALARMS, params=parameters)
+    assert (answer.status_code, answer.json()["field"]) == (400, field)
+    assert said in answer.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "found"),
+    [
+        ("-n", [3, 2, 1, 0]),
+        ("state,-n", [2, 0, 3, 1]),
+        ("-state,n", [1, 3, 0, 2]),
+        ("-place.site", [3, 2, 1, 0]),
+    ],
+)
+def test_lists_are_sorted_as_asked(client: TestClient, sort: str, found: list[int]) -> None:
+    fill(client, 4)
+    assert [item["n"] for item in client.get(ALARMS, params={"sort": sort}).json()] == found
 
 
 def test_fields_keep_what_no_resource_may_lack(client: TestClient) -> None:
@@ -310,6 +357,7 @@ def test_instants_money_and_ids_on_the_wire(runtime: Runtime) -> None:
         scope="notes",
         get=lambda identity: document,
         list=lambda query: [document],
+        attributes=ATTRIBUTES,
     )
     client = client_of(
         runtime, [Component(name="sample", service=None, routers=[router([resource], runtime)])]

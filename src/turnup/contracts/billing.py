@@ -98,6 +98,30 @@ class BilledService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettledView:
+    """What of a payment went to one invoice."""
+
+    invoice_id: InvoiceId
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentView:
+    """Money that came in and is booked for an account."""
+
+    id: PaymentId
+    account_id: AccountId
+    amount_minor: int
+    currency: str
+    method: str
+    """manual | file …"""
+    reference: str
+    received_on: date
+    settled: tuple[SettledView, ...]
+    """Less than the amount: the rest waits for the next invoice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnmatchedPayment:
     """Money that came in and belongs to nobody yet; `reason` says why."""
 

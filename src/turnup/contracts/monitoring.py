@@ -40,6 +40,8 @@ class AlarmView:
     occurrences: int
     root_cause_of: int
     """Other alarms explained by this one."""
+    explained_by: AlarmId | None = None
+    """The alarm that is the cause of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

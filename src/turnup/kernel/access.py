@@ -22,6 +22,7 @@ AREAS = (
     "connectors",
     "crm",
     "freezes",
+    "monitoring",
     "operations",
     "orders",
     "privacy",
@@ -41,12 +42,12 @@ ROLES: Roles = {
     "administrator": frozenset({_ALL}),
     "network": frozenset(
         {"brake:write", "freezes:write", "reconciliation:write", "resources:write", "services:write"}
-        | {"catalog:read", "crm:read", "operations:read", "orders:write", "products:read"}
+        | {"catalog:read", "crm:read", "monitoring:read", "operations:read", "orders:write", "products:read"}
     ),
     "billing": frozenset({"billing:write", "catalog:read", "crm:read", "orders:read", "products:read"}),
     "support": frozenset(
         {"billing:read", "catalog:read", "crm:write", "orders:write", "products:read"}
-        | {"resources:read", "services:read"}
+        | {"monitoring:read", "resources:read", "services:read"}
     ),
     "auditor": frozenset(f"{area}:read" for area in AREAS),
 }

@@ -301,6 +301,7 @@ invoice = Table(
     CheckConstraint("total_minor = net_minor + tax_minor", name="invoice_total"),
     CheckConstraint("kind in ('bill', 'opening')", name="invoice_kind"),
     Index("invoice_by_account", "account_id", "invoice_date"),
+    Index("invoice_newest", "invoice_date", "id"),
     Index("invoice_by_shard", "run_id", "shard"),
     Index("invoice_credit", "account_id", postgresql_where=text("open_minor < 0")),
     Index("invoice_due", "due_date", postgresql_where=text("open_minor > 0")),
@@ -373,6 +374,7 @@ payment = Table(
     CheckConstraint("amount_minor > 0", name="payment_amount"),
     CheckConstraint("unallocated_minor between 0 and amount_minor", name="payment_unallocated"),
     CheckConstraint("(state = 'matched') = (account_id is not null)", name="payment_state"),
+    Index("payment_newest", "received_on", "id"),
     Index("payment_credit", "account_id", postgresql_where=text("unallocated_minor > 0")),
     comment="unmatched ones are kept with the reason until someone assigns them",
 )

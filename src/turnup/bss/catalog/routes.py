@@ -11,12 +11,18 @@ from turnup.bss.catalog.service import CatalogService
 from turnup.contracts.catalog import CharacteristicSpec, OfferingView, PriceView
 from turnup.kernel.ids import OfferingId, PriceId
 from turnup.runtime.component import Runtime
-from turnup.runtime.tmf import Query, Resource, base_path, router, uuid_or_none
+from turnup.runtime.tmf import Attribute, Kind, Query, Resource, base_path, router, uuid_or_none
 
 _STATUS = {"in_study": "In study", "active": "Active", "retired": "Retired"}
 _PRICE_TYPE = {"one_time": "oneTime", "recurring": "recurring", "usage": "usage"}
 _VALUE_TYPE = {"string": "string", "integer": "integer", "boolean": "boolean"}
 _BASE = base_path("TMF620")
+_COMMON = {
+    "id": Attribute(sortable=True),
+    "name": Attribute(sortable=True),
+    "lifecycleStatus": Attribute(),
+    "lastUpdate": Attribute(Kind.INSTANT, sortable=True),
+}
 
 
 def build_router(service: CatalogService, runtime: Runtime) -> APIRouter:
@@ -31,6 +37,11 @@ def build_router(service: CatalogService, runtime: Runtime) -> APIRouter:
                 scope="catalog",
                 list=pages.offerings,
                 get=pages.offering,
+                attributes={
+                    **_COMMON,
+                    "isSellable": Attribute(Kind.BOOLEAN),
+                    "productOfferingPrice.id": Attribute(Kind.ID),
+                },
             ),
             Resource(
                 api="TMF620",
@@ -40,6 +51,12 @@ def build_router(service: CatalogService, runtime: Runtime) -> APIRouter:
                 scope="catalog",
                 list=pages.prices,
                 get=pages.price,
+                attributes={
+                    **_COMMON,
+                    "priceType": Attribute(),
+                    "price.unit": Attribute(),
+                    "price.value": Attribute(Kind.NUMBER, sortable=True),
+                },
             ),
         ],
         runtime,

@@ -5,8 +5,8 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from turnup.contracts.crm import NewAddress, NewCustomer, NewPaymentMethod
-from turnup.kernel.ids import BrandId, LegalEntityId, derived_id
+from turnup.contracts.crm import AccountView, CustomerView, NewAddress, NewCustomer, NewPaymentMethod
+from turnup.kernel.ids import AddressId, BrandId, LegalEntityId, derived_id
 
 DEFAULT_LEGAL_ENTITY = LegalEntityId(derived_id("legal_entity", "default"))
 DEFAULT_BRAND = BrandId(derived_id("brand", "default"))
@@ -37,6 +37,16 @@ class PartyDetails:
     phone: str | None = None
     language: str = "en"
     address: NewAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFile:
+    """A customer with her party, its newest address and her accounts: what a document about her shows."""
+
+    customer: CustomerView
+    party: PartyDetails
+    address_id: AddressId | None
+    accounts: tuple[AccountView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from turnup.bss.crm import store
-from turnup.bss.crm.model import CustomerTerms, MessageState, MessageView, PartyDetails, PartyIds, PartyKind
+from turnup.bss.crm.model import (
+    CustomerFile,
+    CustomerTerms,
+    MessageState,
+    MessageView,
+    PartyDetails,
+    PartyIds,
+    PartyKind,
+)
 from turnup.bss.crm.rules import (
     Templates,
     check_account,
@@ -46,6 +54,7 @@ from turnup.kernel.ids import (
     new_id,
 )
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Rows, Wanted
 from turnup.runtime.secrets import key_id_of
 
 DELIVER = "crm.deliver"
@@ -79,6 +88,11 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.customers(connection)
 
+    def customer_rows(self, wanted: Wanted) -> Rows[CustomerFile]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.customer_rows(connection, wanted)
+
     def customer_by_number(self, number: str) -> CustomerView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.customer_by(connection, number=number)
@@ -97,9 +111,19 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.accounts(connection)
 
+    def account_rows(self, wanted: Wanted) -> Rows[AccountView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.account_rows(connection, wanted)
+
     def address(self, address_id: AddressId) -> AddressView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.address(connection, address_id)
+
+    def address_rows(self, wanted: Wanted) -> Rows[AddressView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.address_rows(connection, wanted)
 
     def payment_methods(self, account_id: AccountId) -> Sequence[PaymentMethodView]:
         with self._runtime.snapshot("crm") as connection:
@@ -144,9 +168,17 @@ class CrmService:
         with self._runtime.snapshot("crm") as connection:
             return store.party(connection, party_id)
 
-    def parties(self, kind: PartyKind) -> Sequence[UUID]:
+    def customer_file(self, view: CustomerView) -> CustomerFile:
+        """The customer with her party and accounts."""
         with self._runtime.snapshot("crm") as connection:
-            return store.party_ids(connection, kind)
+            return store.customer_files(connection, [view])[0]
+
+    def party_rows(
+        self, kind: PartyKind, wanted: Wanted
+    ) -> Rows[tuple[UUID, PartyDetails, AddressId | None]]:
+        """A page of the parties of one kind."""
+        with self._runtime.snapshot("crm") as connection:
+            return store.party_rows(connection, kind, wanted)
 
     def message(self, key: str) -> MessageView | None:
         with self._runtime.snapshot("crm") as connection:

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, ScalarSelect, Select, exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.crm import tables
-from turnup.bss.crm.model import MessageState, MessageView, PartyDetails, PartyIds, PartyKind
+from turnup.bss.crm.model import CustomerFile, MessageState, MessageView, PartyDetails, PartyIds, PartyKind
 from turnup.contracts.crm import (
     AccountView,
     AddressView,
@@ -19,6 +20,9 @@ from turnup.contracts.crm import (
     Recipient,
 )
 from turnup.kernel.ids import AccountId, AddressId, BrandId, CustomerId, LegalEntityId, PartyId
+from turnup.runtime.rows import Listing, Rows, Wanted
+
+PartyRow = tuple[UUID, PartyDetails, AddressId | None]
 
 _customer, _party, _contact = tables.customer, tables.party, tables.contact
 _account, _address, _message = tables.account, tables.address, tables.message
@@ -163,14 +167,33 @@ def add_row(connection: Connection, table_name: str, row: Mapping[str, object]) 
 
 def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, AddressId | None] | None:
     """The party and the id of its newest address."""
-    row = connection.execute(select(_party).where(_party.c.party_id == party_id)).one_or_none()
-    if row is None:
-        return None
-    rows = connection.execute(
-        select(_contact.c.kind, _contact.c.value).where(_contact.c.party_id == party_id)
+    return parties(connection, [party_id]).get(party_id)
+
+
+def parties(
+    connection: Connection, party_ids: Sequence[UUID]
+) -> dict[UUID, tuple[PartyDetails, AddressId | None]]:
+    """These parties, each with the id of its newest address."""
+    contacts: dict[UUID, dict[str, str]] = {}
+    for contact in connection.execute(select(_contact).where(_contact.c.party_id.in_(party_ids))):
+        contacts.setdefault(contact.party_id, {})[contact.kind] = contact.value
+    newest = (
+        select(_address)
+        .ext(distinct_on(_address.c.party_id))
+        .where(_address.c.party_id.in_(party_ids))
+        .order_by(_address.c.party_id, _address.c.created_at.desc(), _address.c.address_id.desc())
     )
-    contacts = {contact.kind: contact.value for contact in rows}
-    found = newest_address(connection, PartyId(party_id))
+    addresses = {row.party_id: _address_view(row) for row in connection.execute(newest)}
+    found = connection.execute(select(_party).where(_party.c.party_id.in_(party_ids)))
+    return {
+        row.party_id: _party_details(row, contacts.get(row.party_id, {}), addresses.get(row.party_id))
+        for row in found
+    }
+
+
+def _party_details(
+    row: Row[Any], contacts: Mapping[str, str], address: AddressView | None
+) -> tuple[PartyDetails, AddressId | None]:
     details = PartyDetails(
         kind=PartyKind(row.kind),
         name=row.name,
@@ -179,15 +202,32 @@ def party(connection: Connection, party_id: UUID) -> tuple[PartyDetails, Address
         email=contacts.get("email"),
         phone=contacts.get("phone"),
         language=row.language,
-        address=None if found is None else _as_new(found),
+        address=None if address is None else _as_new(address),
     )
-    return details, None if found is None else found.id
+    return details, None if address is None else address.id
 
 
-def party_ids(connection: Connection, kind: PartyKind) -> list[UUID]:
-    return list(
-        connection.scalars(select(_party.c.party_id).where(_party.c.kind == kind).order_by(_party.c.party_id))
-    )
+_PARTIES = Listing(
+    {
+        "id": _party.c.party_id,
+        "name": _party.c.name,
+        "given_name": _party.c.given_name,
+        "family_name": _party.c.family_name,
+    },
+    identity="id",
+    sortable=["name"],
+)
+
+
+def party_rows(connection: Connection, kind: PartyKind, wanted: Wanted) -> Rows[PartyRow]:
+    """A page of the parties of one kind."""
+
+    def views(rows: Sequence[Row[Any]]) -> list[PartyRow]:
+        found = parties(connection, [row.party_id for row in rows])
+        return [(row.party_id, *found[row.party_id]) for row in rows]
+
+    statement = select(_party.c.party_id).where(_party.c.kind == kind)
+    return _PARTIES.rows(connection, statement, wanted, views)
 
 
 def newest_address(connection: Connection, party_id: PartyId) -> AddressView | None:
@@ -205,12 +245,54 @@ def address(connection: Connection, address_id: AddressId) -> AddressView | None
     return None if row is None else _address_view(row)
 
 
+_ADDRESSES = Listing(
+    {
+        "id": _address.c.address_id,
+        "street": _address.c.street,
+        "postcode": _address.c.postcode,
+        "city": _address.c.city,
+        "country": _address.c.country,
+    },
+    identity="id",
+    sortable=["postcode", "city"],
+)
+
+
+def address_rows(connection: Connection, wanted: Wanted) -> Rows[AddressView]:
+    """A page of the addresses, for lists."""
+    return _ADDRESSES.rows(
+        connection, select(_address), wanted, lambda rows: [_address_view(row) for row in rows]
+    )
+
+
 def customers(connection: Connection, ids: Sequence[CustomerId] | None = None) -> list[CustomerView]:
     """These customers, or all, by number."""
     statement = _customers()
     if ids is not None:
         statement = statement.where(_customer.c.customer_id.in_(ids))
     return [_customer_view(row) for row in connection.execute(statement.order_by(_customer.c.number))]
+
+
+def customer_rows(connection: Connection, wanted: Wanted) -> Rows[CustomerFile]:
+    """A page of the customers, each with her party and accounts."""
+    return _CUSTOMERS.rows(
+        connection,
+        _customers(),
+        wanted,
+        lambda rows: customer_files(connection, [_customer_view(row) for row in rows]),
+    )
+
+
+def customer_files(connection: Connection, views: Sequence[CustomerView]) -> list[CustomerFile]:
+    """These customers, each with her party and accounts."""
+    found = parties(connection, [view.party_id for view in views])
+    held: dict[CustomerId, list[AccountView]] = {}
+    owners = _account.c.customer_id.in_([view.id for view in views])
+    for row in connection.execute(select(_account).where(owners).order_by(_account.c.number)):
+        held.setdefault(CustomerId(row.customer_id), []).append(_account_view(row))
+    return [
+        CustomerFile(view, *found[view.party_id], accounts=tuple(held.get(view.id, ()))) for view in views
+    ]
 
 
 def customer_by(
@@ -275,6 +357,20 @@ def content_hash(connection: Connection, customer_id: CustomerId) -> str | None:
     return found
 
 
+_ACCOUNTS = Listing(
+    {"id": _account.c.account_id, "number": _account.c.number, "customer": _account.c.customer_id},
+    identity="id",
+    sortable=["number"],
+)
+
+
+def account_rows(connection: Connection, wanted: Wanted) -> Rows[AccountView]:
+    """A page of the billing accounts."""
+    return _ACCOUNTS.rows(
+        connection, select(_account), wanted, lambda rows: [_account_view(row) for row in rows]
+    )
+
+
 def accounts(
     connection: Connection,
     *,
@@ -328,13 +424,7 @@ def finish_message(
 
 
 def _customers() -> Select[Any]:
-    email, phone = (
-        select(_contact.c.value)
-        .where(_contact.c.party_id == _customer.c.party_id, _contact.c.kind == kind)
-        .scalar_subquery()
-        .label(kind)
-        for kind in ("email", "phone")
-    )
+    email, phone = (_contact_of_customer(kind).label(kind) for kind in ("email", "phone"))
     address = (
         select(_address.c.address_id)
         .where(_address.c.party_id == _customer.c.party_id)
@@ -346,6 +436,29 @@ def _customers() -> Select[Any]:
     return select(_customer, _party.c.name, _party.c.kind, _party.c.language, email, phone, address).join(
         _party, _party.c.party_id == _customer.c.party_id
     )
+
+
+def _contact_of_customer(kind: str) -> ScalarSelect[Any]:
+    return (
+        select(_contact.c.value)
+        .where(_contact.c.party_id == _customer.c.party_id, _contact.c.kind == kind)
+        .scalar_subquery()
+    )
+
+
+_CUSTOMERS = Listing(
+    {
+        "id": _customer.c.customer_id,
+        "number": _customer.c.number,
+        "name": _party.c.name,
+        "status": _customer.c.status,
+        "party": _customer.c.party_id,
+        "email": _contact_of_customer("email"),
+        "phone": _contact_of_customer("phone"),
+    },
+    identity="id",
+    sortable=["number", "name"],
+)
 
 
 def _customer_view(row: Row[Any]) -> CustomerView:

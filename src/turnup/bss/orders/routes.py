@@ -1,6 +1,6 @@
 """HTTP shapes of orders: TMF622 orders and cancellations, TMF637 products; tasks and fall-out native."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,8 +28,11 @@ from turnup.runtime import tmf
 from turnup.runtime.auth import Realm, authorise
 from turnup.runtime.component import Runtime
 
-_AT_ONCE = 500
-"""Orders read at once while a list is filtered."""
+_ID = tmf.Attribute(tmf.Kind.ID, "id", sortable=True)
+_ACCOUNT = tmf.Attribute(tmf.Kind.ID, "account")
+_CUSTOMER = tmf.Attribute(tmf.Kind.ID, "customer")
+_CREATED = tmf.Attribute(tmf.Kind.INSTANT, "created_at", sortable=True)
+_NEWEST_FIRST = "-creationDate,-id"
 
 
 def routers(orders: Orders, runtime: Runtime) -> Sequence[APIRouter]:
@@ -44,16 +47,8 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         view = orders.order(OrderId(tmf.uuid_of(order_id, "id")))
         return None if view is None else _order(view)
 
-    def page(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
-        account = query.take_one("billingAccount.id")
-        account_id = AccountId(tmf.uuid_of(account, "billingAccount.id")) if account else None
-        states = query.take("state") or ()
-
-        def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
-            found = orders.orders(account_id=account_id, states=states, offset=offset, limit=limit)
-            return [_order(view) for view in found]
-
-        return _paged(query, cut, lambda: orders.count_orders(account_id=account_id, states=states))
+    def page(query: tmf.Query) -> tmf.Page:
+        return query.read(orders.order_rows, _order)
 
     def patch(unit: Unit, order_id: str, body: dict[str, Any]) -> str:
         if set(body) - {"@type", "id"} != {"state"} or body["state"] != "cancelled":
@@ -81,17 +76,8 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         view = orders.cancellation(CancellationId(tmf.uuid_of(identity, "id")))
         return None if view is None else _cancellation(view)
 
-    def cancellations(query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
-        order = query.take_one("productOrder.id")
-        order_id = OrderId(tmf.uuid_of(order, "productOrder.id")) if order else None
-
-        def cut(offset: int, limit: int) -> Sequence[dict[str, Any]]:
-            found = orders.cancellations(order_id=order_id, offset=offset, limit=limit)
-            return [_cancellation(view) for view in found]
-
-        if order_id is not None:
-            return iter(cut(0, 1))
-        return _paged(query, cut, orders.count_cancellations)
+    def cancellations(query: tmf.Query) -> tmf.Page:
+        return query.read(orders.cancellation_rows, _cancellation)
 
     def realm(document: Mapping[str, Any]) -> Realm | None:
         """That of the account, of an order to be made as well."""
@@ -108,8 +94,8 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
         view = orders.product(ProductId(tmf.uuid_of(product_id, "id")))
         return None if view is None else _product(view)
 
-    def products(query: tmf.Query) -> list[dict[str, Any]]:
-        return [_product(view) for view in orders.products()]
+    def products(query: tmf.Query) -> tmf.Page:
+        return query.read(orders.product_rows, _product)
 
     return [
         tmf.Resource(
@@ -124,6 +110,20 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             list=page,
             patch=patch,
             realm=realm,
+            order=_NEWEST_FIRST,
+            attributes={
+                "id": _ID,
+                "state": tmf.Attribute(column="state", sortable=True),
+                "billingAccount.id": _ACCOUNT,
+                "relatedParty.partyOrPartyRole.id": _CUSTOMER,
+                "externalId.id": tmf.Attribute(column="number"),
+                "creationDate": _CREATED,
+                "requestedStartDate": tmf.Attribute(tmf.Kind.INSTANT, "requested_start"),
+                "completionDate": tmf.Attribute(tmf.Kind.INSTANT, "completed_at"),
+                "productOrderItem.action": tmf.Attribute(),
+                "productOrderItem.state": tmf.Attribute(),
+                "productOrderItem.productOffering.id": tmf.Attribute(),
+            },
         ),
         tmf.Resource(
             api="TMF622",
@@ -135,6 +135,13 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             get=cancellation,
             list=cancellations,
             realm=cancellation_realm,
+            order=_NEWEST_FIRST,
+            attributes={
+                "id": _ID,
+                "productOrder.id": tmf.Attribute(tmf.Kind.ID, "order"),
+                "creationDate": _CREATED,
+                "state": tmf.Attribute(),
+            },
         ),
         tmf.Resource(
             api="TMF637",
@@ -146,26 +153,18 @@ def _resources(orders: Orders) -> Sequence[tmf.Resource]:
             get=product,
             list=products,
             realm=realm,
+            attributes={
+                "id": _ID,
+                "name": tmf.Attribute(column="name", sortable=True),
+                "status": tmf.Attribute(column="status", sortable=True),
+                "billingAccount.id": _ACCOUNT,
+                "productOffering.id": tmf.Attribute(column="offering"),
+                "realizingService.id": tmf.Attribute(tmf.Kind.ID, "service"),
+                "startDate": tmf.Attribute(tmf.Kind.INSTANT, "start_at"),
+                "terminationDate": tmf.Attribute(tmf.Kind.INSTANT, "end_at"),
+            },
         ),
     ]
-
-
-def _paged(
-    query: tmf.Query, cut: Callable[[int, int], Sequence[dict[str, Any]]], count: Callable[[], int]
-) -> Iterator[dict[str, Any]] | tmf.Page:
-    """The database cuts the page, unless the toolkit still has something to filter by."""
-    if query.filters:
-        return _all(cut)
-    found = cut(query.offset, query.limit + 1)
-    total = count() if query.wants_total else None
-    return tmf.Page(found[: query.limit], total, more=len(found) > query.limit)
-
-
-def _all(cut: Callable[[int, int], Sequence[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    offset = 0
-    while found := cut(offset, _AT_ONCE):
-        yield from found
-        offset += _AT_ONCE
 
 
 # --- reading a body --------------------------------------------------------------------------------------

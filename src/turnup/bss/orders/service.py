@@ -38,6 +38,7 @@ from turnup.kernel.ids import (
     new_id,
 )
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Rows, Wanted
 
 FULFIL = "orders.fulfil"
 UNDO = "orders.undo"
@@ -677,21 +678,19 @@ class Orders:
         with self._runtime.snapshot("orders") as connection:
             return store.count_orders(connection, account_id=account_id, states=states)
 
+    def order_rows(self, wanted: Wanted) -> Rows[OrderView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("orders") as connection:
+            return store.order_rows(connection, wanted)
+
     def cancellation(self, cancellation_id: CancellationId) -> CancellationView | None:
         with self._runtime.snapshot("orders") as connection:
-            found = store.cancellations(connection, cancellation_id=cancellation_id, offset=0, limit=1)
-        return found[0] if found else None
+            return store.cancellation(connection, cancellation_id)
 
-    def cancellations(
-        self, *, order_id: OrderId | None = None, offset: int = 0, limit: int = 50
-    ) -> Sequence[CancellationView]:
-        """Newest first."""
+    def cancellation_rows(self, wanted: Wanted) -> Rows[CancellationView]:
+        """A page of them, for lists."""
         with self._runtime.snapshot("orders") as connection:
-            return store.cancellations(connection, order_id=order_id, offset=offset, limit=limit)
-
-    def count_cancellations(self) -> int:
-        with self._runtime.snapshot("orders") as connection:
-            return store.count_cancellations(connection)
+            return store.cancellation_rows(connection, wanted)
 
     def loaded(self, order_id: OrderId) -> Order:
         """The full order, for this component's own workflows."""
@@ -713,6 +712,11 @@ class Orders:
     def products(self, account_id: AccountId | None = None) -> Sequence[ProductView]:
         with self._runtime.snapshot("orders") as connection:
             return [store.product_view(product) for product in store.products(connection, account_id)]
+
+    def product_rows(self, wanted: Wanted) -> Rows[ProductView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("orders") as connection:
+            return store.product_rows(connection, wanted)
 
     def products_in_flight(self) -> Set[ProductId]:
         with self._runtime.snapshot("orders") as connection:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from turnup.bss.orders import tables
@@ -35,6 +35,7 @@ from turnup.kernel.ids import (
     ServiceId,
     TaskId,
 )
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 _terminal = [state.value for state in TERMINAL]
 
@@ -255,6 +256,28 @@ def order_page(
     return order_views(connection, list(connection.execute(statement)))
 
 
+_ORDERS = Listing(
+    {
+        "id": tables.product_order.c.order_id,
+        "number": tables.product_order.c.number,
+        "state": tables.product_order.c.state,
+        "account": tables.product_order.c.account_id,
+        "customer": tables.product_order.c.customer_id,
+        "created_at": tables.product_order.c.created_at,
+        "completed_at": tables.product_order.c.completed_at,
+        "requested_start": tables.product_order.c.requested_start,
+    },
+    identity="id",
+    sortable=["created_at", "number", "state"],
+)
+
+
+def order_rows(connection: Connection, wanted: Wanted) -> Rows[OrderView]:
+    """A page of the orders, for lists."""
+    statement = select(tables.product_order)
+    return _ORDERS.rows(connection, statement, wanted, lambda rows: order_views(connection, rows))
+
+
 def count_orders(connection: Connection, *, account_id: AccountId | None, states: Sequence[str]) -> int:
     statement = select(func.count()).select_from(tables.product_order)
     return connection.scalar(statement.where(*_asked_for(account_id, states))) or 0
@@ -328,30 +351,35 @@ def add_cancellation(
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def cancellations(
-    connection: Connection,
-    *,
-    cancellation_id: CancellationId | None = None,
-    order_id: OrderId | None = None,
-    offset: int,
-    limit: int,
-) -> list[CancellationView]:
-    """Newest first."""
-    found, order = tables.cancellation.c, tables.product_order.c
-    statement = (
-        select(tables.cancellation, order.state, order.completed_at)
-        .join(tables.product_order, order.order_id == found.order_id)
-        .order_by(found.created_at.desc(), found.cancellation_id.desc())
+_CANCELLATIONS = Listing(
+    {
+        "id": tables.cancellation.c.cancellation_id,
+        "order": tables.cancellation.c.order_id,
+        "created_at": tables.cancellation.c.created_at,
+    },
+    identity="id",
+    sortable=["created_at"],
+)
+
+
+def cancellation(connection: Connection, cancellation_id: CancellationId) -> CancellationView | None:
+    found = tables.cancellation.c.cancellation_id
+    row = connection.execute(_cancellations().where(found == cancellation_id)).one_or_none()
+    return None if row is None else _cancellation(row)
+
+
+def cancellation_rows(connection: Connection, wanted: Wanted) -> Rows[CancellationView]:
+    """A page of the cancellations, for lists."""
+    return _CANCELLATIONS.rows(
+        connection, _cancellations(), wanted, lambda rows: [_cancellation(row) for row in rows]
     )
-    if cancellation_id is not None:
-        statement = statement.where(found.cancellation_id == cancellation_id)
-    if order_id is not None:
-        statement = statement.where(found.order_id == order_id)
-    return [_cancellation(row) for row in connection.execute(statement.offset(offset).limit(limit))]
 
 
-def count_cancellations(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(tables.cancellation)) or 0
+def _cancellations() -> Select[Any]:
+    found, order = tables.cancellation.c, tables.product_order.c
+    return select(tables.cancellation, order.state, order.completed_at).join(
+        tables.product_order, order.order_id == found.order_id
+    )
 
 
 def _cancellation(row: Any) -> CancellationView:
@@ -373,6 +401,31 @@ def load_product(connection: Connection, product_id: ProductId, *, lock: bool = 
     statement = select(tables.product).where(tables.product.c.product_id == product_id)
     row = connection.execute(statement.with_for_update() if lock else statement).first()
     return None if row is None else _product(row)
+
+
+_PRODUCTS = Listing(
+    {
+        "id": tables.product.c.product_id,
+        "name": tables.product.c.name,
+        "status": tables.product.c.status,
+        "account": tables.product.c.account_id,
+        "customer": tables.product.c.customer_id,
+        "service": tables.product.c.service_id,
+        "offering": tables.product.c.offering_code,
+        "start_at": tables.product.c.start_at,
+        "end_at": tables.product.c.end_at,
+    },
+    identity="id",
+    sortable=["name", "status"],
+)
+
+
+def product_rows(connection: Connection, wanted: Wanted) -> Rows[ProductView]:
+    """A page of the products, for lists."""
+    statement = select(tables.product)
+    return _PRODUCTS.rows(
+        connection, statement, wanted, lambda rows: [product_view(_product(row)) for row in rows]
+    )
 
 
 def products(connection: Connection, account_id: AccountId | None) -> list[Product]:

@@ -50,6 +50,7 @@ product_order = Table(
     Column("completed_at", DateTime(timezone=True)),
     Column("error", Text),
     Index("order_account", "account_id", "created_at"),
+    Index("order_newest", "created_at", "order_id"),
     Index("order_open", "requested_start", postgresql_where=text(_OPEN)),
 )
 """`running`: a workflow is at work on it; `attempt` names that workflow."""

@@ -31,6 +31,12 @@ def routers(inventory: Inventory, runtime: Runtime) -> Sequence[APIRouter]:
         scope="resources",
         get=get,
         list=page,
+        attributes={
+            "id": tmf.Attribute(tmf.Kind.ID, sortable=True),
+            "name": tmf.Attribute(sortable=True),
+            "category": tmf.Attribute(sortable=True),
+            "lifecycleState": tmf.Attribute(sortable=True),
+        },
     )
     return [tmf.router([resource], runtime), _native(inventory, runtime)]
 

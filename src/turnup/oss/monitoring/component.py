@@ -5,6 +5,7 @@ from turnup.contracts.monitoring import AccountingSources, ElementProbe
 from turnup.oss.monitoring import tables
 from turnup.oss.monitoring.model import Policy
 from turnup.oss.monitoring.privacy import PRIVACY
+from turnup.oss.monitoring.routes import routers
 from turnup.oss.monitoring.service import Monitoring
 from turnup.runtime.component import Component, Runtime, Schema, Tick
 
@@ -35,6 +36,7 @@ def build(
         name="monitoring",
         service=service,
         schema=SCHEMA,
+        routers=routers(service, runtime),
         ticks=[
             Tick(
                 name="monitoring.accounting",

@@ -45,6 +45,7 @@ from turnup.oss.monitoring.model import (
 )
 from turnup.oss.monitoring.rules import alarms, causes, outages, sessions
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Rows, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -345,6 +346,34 @@ class Monitoring:
                 explained[alarm.cause_id] = explained.get(alarm.cause_id, 0) + 1
         return [_alarm_view(alarm, explained.get(alarm.id, 0)) for alarm in found]
 
+    def alarm(self, alarm_id: AlarmId) -> AlarmView | None:
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            found = store.alarm(connection, alarm_id)
+            explained = store.explained(connection, [alarm_id])
+        return None if found is None else _alarm_view(found, explained.get(alarm_id, 0))
+
+    def alarm_rows(self, wanted: Wanted) -> Rows[AlarmView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            found = store.alarm_rows(connection, wanted)
+            explained = store.explained(connection, [alarm.id for _, alarm in found.items])
+        views = [(key, _alarm_view(alarm, explained.get(alarm.id, 0))) for key, alarm in found.items]
+        return Rows(views, found.total)
+
+    def problem(self, problem_id: ProblemId) -> ProblemView | None:
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            found = store.problems_by_id(connection, [problem_id])
+            hit = store.outages_of_problems(connection, [problem_id])
+        return next(iter(_problem_views(found, hit)), None)
+
+    def problem_rows(self, wanted: Wanted) -> Rows[ProblemView]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            found = store.problem_rows(connection, wanted)
+            hit = store.outages_of_problems(connection, [problem.id for _, problem in found.items])
+        views = _problem_views([problem for _, problem in found.items], hit)
+        return Rows([(key, view) for (key, _), view in zip(found.items, views, strict=True)], found.total)
+
     def problems(self, *, open_only: bool = True) -> Sequence[ProblemView]:
         with self._runtime.snapshot(_COMPONENT) as connection:
             found = store.problems(connection, open_only=open_only)
@@ -411,6 +440,7 @@ def _alarm_view(alarm: Alarm, root_cause_of: int) -> AlarmView:
         cleared_at=alarm.cleared_at,
         occurrences=alarm.occurrences,
         root_cause_of=root_cause_of,
+        explained_by=alarm.cause_id,
     )
 
 

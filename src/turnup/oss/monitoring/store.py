@@ -5,13 +5,14 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, or_, select, text, tuple_
+from sqlalchemy import Connection, Table, case, delete, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from turnup.contracts.monitoring import Observation
 from turnup.kernel.ids import AlarmId, ElementId, ProblemId, ServiceId
 from turnup.oss.monitoring import tables
 from turnup.oss.monitoring.model import (
+    SEVERITY,
     Alarm,
     AlarmKind,
     End,
@@ -23,6 +24,7 @@ from turnup.oss.monitoring.model import (
     Session,
     SessionKey,
 )
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 
 def _save(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -171,10 +173,71 @@ def alarms(connection: Connection, *, active_only: bool, limit: int = 1000) -> l
     row = tables.alarm.c
     statement = select(tables.alarm).order_by(row.raised_at.desc(), row.id)
     statement = statement.where(row.cleared_at.is_(None)) if active_only else statement.limit(limit)
-    return [
-        Alarm(**{**each._mapping, "id": AlarmId(each.id), "kind": AlarmKind(each.kind)})
-        for each in connection.execute(statement)
-    ]
+    return [_alarm(each) for each in connection.execute(statement)]
+
+
+_ALARMS = Listing(
+    {
+        "id": tables.alarm.c.id,
+        "state": case((tables.alarm.c.cleared_at.is_(None), "raised"), else_="cleared"),
+        "severity": case(SEVERITY, value=tables.alarm.c.kind, else_="indeterminate"),
+        "kind": tables.alarm.c.kind,
+        "element": tables.alarm.c.element_id,
+        "raised_at": tables.alarm.c.raised_at,
+        "cleared_at": tables.alarm.c.cleared_at,
+        "cause": tables.alarm.c.cause_id,
+    },
+    identity="id",
+    sortable=["raised_at", "severity", "kind"],
+)
+
+
+def alarm_rows(connection: Connection, wanted: Wanted) -> Rows[Alarm]:
+    """A page of the alarms, for lists."""
+    return _ALARMS.rows(
+        connection, select(tables.alarm), wanted, lambda rows: [_alarm(each) for each in rows]
+    )
+
+
+def alarm(connection: Connection, alarm_id: AlarmId) -> Alarm | None:
+    row = connection.execute(select(tables.alarm).where(tables.alarm.c.id == alarm_id)).one_or_none()
+    return None if row is None else _alarm(row)
+
+
+def explained(connection: Connection, causes: Collection[AlarmId]) -> dict[AlarmId, int]:
+    """How many other alarms each of these is the cause of."""
+    cause = tables.alarm.c.cause_id
+    statement = select(cause, func.count()).where(cause.in_(list(causes))).group_by(cause)
+    return {AlarmId(found): count for found, count in connection.execute(statement)}
+
+
+def _alarm(row: Any) -> Alarm:
+    own = {column.name: getattr(row, column.name) for column in tables.alarm.c}
+    return Alarm(**{**own, "id": AlarmId(row.id), "kind": AlarmKind(row.kind)})
+
+
+_PROBLEMS = Listing(
+    {
+        "id": tables.problem.c.id,
+        "alarm": tables.problem.c.alarm_id,
+        "status": case((tables.problem.c.cleared_at.is_(None), "inProgress"), else_="resolved"),
+        "opened_at": tables.problem.c.opened_at,
+        "cleared_at": tables.problem.c.cleared_at,
+    },
+    identity="id",
+    sortable=["opened_at"],
+)
+
+
+def problem_rows(connection: Connection, wanted: Wanted) -> Rows[Problem]:
+    """A page of the problems, for lists."""
+    return _PROBLEMS.rows(
+        connection, select(tables.problem), wanted, lambda rows: [_problem(each) for each in rows]
+    )
+
+
+def _problem(row: Any) -> Problem:
+    return Problem(**{column.name: getattr(row, column.name) for column in tables.problem.c})
 
 
 def problems(connection: Connection, *, open_only: bool, limit: int = 1000) -> list[Problem]:

@@ -30,13 +30,21 @@ _STATES = {
 }
 
 
+def _stored_states() -> dict[str, list[str]]:
+    """The states that one of TMF638 stands for."""
+    stored: dict[str, list[str]] = {}
+    for own, tmf638 in _STATES.items():
+        stored.setdefault(tmf638, []).append(own.value)
+    return stored
+
+
 def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]:
     def get(service_id: str) -> dict[str, Any] | None:
         view = provisioning.service(ServiceId(tmf.uuid_of(service_id)))
         return None if view is None else _service(view)
 
-    def page(query: tmf.Query) -> list[dict[str, Any]]:
-        return [_service(view) for view in provisioning.services()]
+    def page(query: tmf.Query) -> tmf.Page:
+        return query.read(provisioning.service_rows, lambda service: _service(service.view()))
 
     resource = tmf.Resource(
         api="TMF638",
@@ -47,6 +55,17 @@ def routers(provisioning: Provisioning, runtime: Runtime) -> Sequence[APIRouter]
         logged="service_id",
         get=get,
         list=page,
+        attributes={
+            "id": tmf.Attribute(tmf.Kind.ID, "id", sortable=True),
+            "name": tmf.Attribute(column="number", sortable=True),
+            "state": tmf.Attribute(column="state", means=_stored_states()),
+            "turnupState": tmf.Attribute(column="state", sortable=True),
+            "management": tmf.Attribute(column="management"),
+            "serviceCharacteristic.value": tmf.Attribute(),
+            "relatedEntity.entity.id": tmf.Attribute(tmf.Kind.ID, "product"),
+            "facts.subscriberOnline": tmf.Attribute(tmf.Kind.BOOLEAN, "online"),
+            "facts.trafficSeenAt": tmf.Attribute(tmf.Kind.INSTANT),
+        },
     )
     return [
         tmf.router([resource], runtime),

@@ -22,6 +22,7 @@ from turnup.contracts.provisioning import (
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, HoldId, ProductId, ServiceId
 from turnup.oss.provisioning import tables
 from turnup.oss.provisioning.model import Hold, Service
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 HOLDS_SHOWN = 10_000
 """So far back the decided requests of the brake are listed."""
@@ -112,6 +113,27 @@ def load_many(connection: Connection, service_ids: Sequence[ServiceId] | None) -
     if service_ids is not None:
         statement = statement.where(tables.service.c.service_id.in_(service_ids))
     return [_service(row) for row in connection.execute(statement)]
+
+
+_SERVICES = Listing(
+    {
+        "id": tables.service.c.service_id,
+        "number": tables.service.c.number,
+        "state": tables.service.c.state,
+        "management": tables.service.c.management,
+        "login": tables.service.c.login,
+        "product": tables.service.c.product_id,
+        "online": tables.service.c.online,
+    },
+    identity="id",
+    sortable=["number", "state"],
+)
+
+
+def service_rows(connection: Connection, wanted: Wanted) -> Rows[Service]:
+    """A page of the services, for lists."""
+    statement = select(tables.service)
+    return _SERVICES.rows(connection, statement, wanted, lambda rows: [_service(row) for row in rows])
 
 
 def add(connection: Connection, service: Service, now: datetime) -> None:

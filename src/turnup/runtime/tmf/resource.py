@@ -1,10 +1,11 @@
 """The declaration of one resource: what a component's routes.py writes instead of endpoints."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from turnup.runtime.auth import Realm
+from turnup.runtime.tmf.attributes import Attributes, known
 from turnup.runtime.tmf.paths import base_path
 from turnup.runtime.tmf.query import Page, Query
 from turnup.runtime.unit_of_work import UnitOfWork
@@ -37,7 +38,6 @@ class Resource:
     component: str
     scope: str
     """Tokens need `<scope>:read` or `<scope>:write`."""
-    version: str = "v5"
     list: Callable[[Query], Iterable[Document] | Page] | None = None
     get: Callable[[str], Document | None] | None = None
     create: Callable[[UnitOfWork, dict[str, Any], str | None], Document | Reply | str] | None = None
@@ -52,7 +52,15 @@ class Resource:
     """What log lines of a request on one of them call its id: order_id."""
     status_code: int = 201
     """Of a successful create."""
+    attributes: Attributes = field(default_factory=dict)
+    """What its list may be filtered and sorted by; anything else is an error that names it."""
+    order: str = ""
+    """How the list is sorted where nothing is asked: ``-creationDate``. Of lists that `Query.read` pages."""
+
+    def __post_init__(self) -> None:
+        for path in filter(None, self.order.split(",")):
+            known(self.attributes, path.lstrip("-"), sorting=True)
 
     @property
     def path(self) -> str:
-        return f"{base_path(self.api, self.version)}/{self.name}"
+        return f"{base_path(self.api)}/{self.name}"

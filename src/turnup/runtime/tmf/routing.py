@@ -16,7 +16,7 @@ from turnup.runtime.auth import Caller, authorise
 from turnup.runtime.component import Runtime
 from turnup.runtime.tmf.body import entity_tag, json_response, selected, stamped
 from turnup.runtime.tmf.patch import ACCEPT_PATCH, merge_patch
-from turnup.runtime.tmf.query import Query, Within, parse_query
+from turnup.runtime.tmf.query import Page, Query, Within, parse_query, read_fields
 from turnup.runtime.tmf.resource import Document, Reply, Resource
 
 
@@ -43,9 +43,16 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(resources: Sequence[Resource], runtime: Runtime) -> APIRouter:
+class TmfRouter(APIRouter):
+    """A router that knows what it was made of: the reference page and the hub ask."""
+
+    resources: Sequence[Resource] = ()
+
+
+def router(resources: Sequence[Resource], runtime: Runtime) -> TmfRouter:
     """The endpoints of these resources, ready to be included in an app."""
-    api = APIRouter()
+    api = TmfRouter()
+    api.resources = tuple(resources)
     for resource in resources:
         _Endpoints(resource, runtime).add_to(api)
     return api
@@ -101,33 +108,41 @@ class _Endpoints:
         assert self._resource.list is not None
         caller = self._authorise(request, "read")
         query = parse_query(
-            request.query_params.multi_items(), total_asked="x-total-count" in request.headers
+            request.query_params.multi_items(),
+            self._resource.attributes,
+            order=self._resource.order,
+            total_asked="x-total-count" in request.headers,
         )
         if caller.realm is not None:
-            query.filters.append(Within("", "eq", (), partial(self._within, caller)))
+            query.filters.append(Within("", "eq", (), inside=partial(self._within, caller)))
         page = query.page(self._resource.list(query))
         documents = [selected(self._stamp(request, item), query.fields) for item in page.items]
         headers = {"X-Result-Count": str(len(documents))}
         if page.total is not None:
             headers["X-Total-Count"] = str(page.total)
         if page.more and query.limit:
-            headers["Link"] = self._next(request, query)
+            headers["Link"] = self._next(request, query, page)
         return json_response(documents, headers=headers)
 
-    def _next(self, request: Request, query: Query) -> str:
+    def _next(self, request: Request, query: Query, page: Page) -> str:
         """RFC 8288: where the list goes on; without it, the list is whole."""
-        where = request.url.include_query_params(offset=query.offset + query.limit, limit=query.limit)
+        where = request.url.include_query_params(limit=query.limit)
+        if page.cursor is not None:
+            where = where.remove_query_params("offset").include_query_params(cursor=page.cursor)
+        else:
+            where = where.include_query_params(offset=query.offset + query.limit)
         base = self._public_url or str(request.base_url).rstrip("/")
         return f'<{base}{self._resource.path}?{where.query}>; rel="next"'
 
     def get(self, request: Request, id: Annotated[str, Path()]) -> Response:
         caller = self._authorise(request, "read")
-        query = parse_query(request.query_params.multi_items())
+        asked = request.query_params.get("fields")
+        fields = None if asked is None else read_fields(asked)
         document = self._stamp(request, self._existing(id, caller))
         tag = entity_tag(document)
         if tag in _tags(request.headers.get("if-none-match")):
             return Response(status_code=304, headers={"ETag": tag})
-        return json_response(selected(document, query.fields), headers={"ETag": tag})
+        return json_response(selected(document, fields), headers={"ETag": tag})
 
     def create(
         self,

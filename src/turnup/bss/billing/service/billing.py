@@ -20,6 +20,7 @@ from turnup.contracts.billing import (
     InvoiceHead,
     InvoiceView,
     OutageCredited,
+    PaymentView,
     Reads,
     RunProgress,
     UnmatchedPayment,
@@ -29,6 +30,7 @@ from turnup.kernel.clock import Clock
 from turnup.kernel.errors import NotFound
 from turnup.kernel.ids import AccountId, InvoiceId, PaymentId, ProductId, RunId, ServiceId
 from turnup.kernel.money import RATED_SCALE, divide
+from turnup.runtime.rows import Rows, Wanted
 
 Snapshot = Callable[[], AbstractContextManager[Connection]]
 
@@ -71,13 +73,11 @@ class Billing(Reads, Commands):
         with self._snapshot() as connection:
             return posted.posted_in(connection, run_id, shard)
 
-    def invoice_heads(
-        self, account_id: AccountId | None, *, offset: int, limit: int
-    ) -> Sequence[InvoiceView]:
-        """Posted invoices without their lines, the latest first."""
+    def invoice_rows(self, wanted: Wanted) -> Rows[InvoiceView]:
+        """A page of the posted invoices, without their lines."""
         with self._snapshot() as connection:
-            found = posted.page(connection, account_id, offset=offset, limit=limit)
-        return [documents.posted_head(row) for row in found]
+            found = posted.page(connection, wanted)
+        return Rows([(key, documents.posted_head(row)) for key, row in found.items], found.total)
 
     def account_by_number(self, number: str) -> AccountId | None:
         """Of the accounts billing knows."""
@@ -138,6 +138,16 @@ class Billing(Reads, Commands):
     def balance_minor(self, account_id: AccountId) -> int:
         with self._snapshot() as connection:
             return posted.balance_minor(connection, account_id)
+
+    def payment(self, payment_id: PaymentId) -> PaymentView | None:
+        """A payment that is booked."""
+        with self._snapshot() as connection:
+            return kept_payments.booked(connection, payment_id)
+
+    def payment_rows(self, wanted: Wanted) -> Rows[PaymentView]:
+        """A page of the booked payments, for lists."""
+        with self._snapshot() as connection:
+            return kept_payments.payment_rows(connection, wanted)
 
     def unmatched_payments(
         self, *, offset: int = 0, limit: int = 100

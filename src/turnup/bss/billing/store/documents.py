@@ -6,12 +6,14 @@ from datetime import date
 from uuid import UUID
 
 import polars as pl
-from sqlalchemy import Connection
+from sqlalchemy import Connection, case, select
 
+from turnup.bss.billing import tables
 from turnup.bss.billing.model import Derivation
 from turnup.bss.billing.store.bulk import rows
 from turnup.contracts.billing import InvoiceHead
 from turnup.kernel.ids import AccountId, InvoiceId
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +73,35 @@ def posted_in(connection: Connection, run_id: UUID, shard: int) -> list[InvoiceH
     return [InvoiceHead(**dict(zip(_HEAD, row, strict=True))) for row in found]
 
 
-def page(
-    connection: Connection, account_id: AccountId | None, *, offset: int, limit: int
-) -> list[InvoiceRow]:
-    """The latest first, of one account or of all."""
-    where = "" if account_id is None else "WHERE i.account_id = %(account)s"
-    found = rows(
+_bill = tables.invoice.c
+_BILLS = Listing(
+    {
+        "id": _bill.id,
+        "number": _bill.number,
+        "account": _bill.account_id,
+        "kind": _bill.kind,
+        "state": case(
+            (_bill.open_minor <= 0, "settled"),
+            (_bill.open_minor == _bill.total_minor, "new"),
+            else_="partiallyPaid",
+        ),
+        "invoice_date": _bill.invoice_date,
+        "due_date": _bill.due_date,
+    },
+    identity="id",
+    sortable=["invoice_date", "due_date"],
+)
+
+
+def page(connection: Connection, wanted: Wanted) -> Rows[InvoiceRow]:
+    """A page of the posted invoices, for lists."""
+    statement = select(*(_bill[name] for name in _FIELDS))
+    return _BILLS.rows(
         connection,
-        f"{_INVOICE} {where} ORDER BY i.invoice_date DESC, i.id LIMIT %(limit)s OFFSET %(offset)s",
-        {"account": account_id, "limit": limit, "offset": offset},
+        statement,
+        wanted,
+        lambda found: [InvoiceRow(**{name: getattr(row, name) for name in _FIELDS}) for row in found],
     )
-    return [InvoiceRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
 
 
 def _invoices(connection: Connection, where: str, key: object) -> list[InvoiceRow]:

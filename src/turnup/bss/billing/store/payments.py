@@ -6,11 +6,14 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from turnup.bss.billing import tables
 from turnup.bss.billing.model import CreditSource, OpenInvoice, Settlement
 from turnup.bss.billing.store.bulk import execute, rows
-from turnup.kernel.ids import AccountId, InvoiceId
+from turnup.contracts.billing import PaymentView, SettledView
+from turnup.kernel.ids import AccountId, InvoiceId, PaymentId
+from turnup.runtime.rows import Listing, Rows, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,55 @@ class KnownPayment:
     reference: str
     received_on: date
     reason: str
+
+
+_payment, _allocation = tables.payment.c, tables.allocation.c
+_PAYMENTS = Listing(
+    {
+        "id": _payment.id,
+        "account": _payment.account_id,
+        "reference": _payment.reference,
+        "received_on": _payment.received_on,
+        "currency": _payment.currency,
+    },
+    identity="id",
+    sortable=["received_on"],
+)
+_BOOKED = select(tables.payment).where(_payment.state == "matched")
+
+
+def payment_rows(connection: Connection, wanted: Wanted) -> Rows[PaymentView]:
+    """A page of the payments that are booked, for lists."""
+    return _PAYMENTS.rows(connection, _BOOKED, wanted, lambda found: _views(connection, found))
+
+
+def booked(connection: Connection, payment_id: PaymentId) -> PaymentView | None:
+    found = connection.execute(_BOOKED.where(_payment.id == payment_id)).all()
+    return next(iter(_views(connection, found)), None)
+
+
+def _views(connection: Connection, found: Sequence[Any]) -> list[PaymentView]:
+    settled: dict[UUID, list[SettledView]] = {row.id: [] for row in found}
+    allocations = (
+        select(_allocation.source_id, _allocation.invoice_id, _allocation.amount_minor)
+        .where(_allocation.source_kind == "payment", _allocation.source_id.in_(list(settled)))
+        .order_by(_allocation.at, _allocation.invoice_id)
+    )
+    for source_id, invoice_id, amount in connection.execute(allocations):
+        settled[source_id].append(SettledView(invoice_id=InvoiceId(invoice_id), amount_minor=amount))
+    return [
+        PaymentView(
+            id=PaymentId(row.id),
+            account_id=AccountId(row.account_id),
+            amount_minor=row.amount_minor,
+            currency=row.currency,
+            method=row.method,
+            reference=row.reference,
+            received_on=row.received_on,
+            settled=tuple(settled[row.id]),
+        )
+        for row in found
+    ]
 
 
 _KNOWN = """SELECT id, account_id, amount_minor, currency, reference, received_on, reason

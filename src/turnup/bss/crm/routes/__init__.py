@@ -1,7 +1,9 @@
-"""CRM over HTTP: TMF632 individual and organization, TMF629 customer, TMF666 billingAccount."""
+"""CRM over HTTP: TMF632 individual and organization, TMF629 customer, TMF666 billingAccount, TMF673
+addresses."""
 
 from fastapi import APIRouter
 
+from turnup.bss.crm.routes.addresses import address_resources
 from turnup.bss.crm.routes.customers import customer_resources
 from turnup.bss.crm.routes.parties import party_resources
 from turnup.bss.crm.service import CrmService
@@ -10,4 +12,9 @@ from turnup.runtime.tmf import router
 
 
 def build_router(service: CrmService, runtime: Runtime, language: str = "en") -> APIRouter:
-    return router([*party_resources(service, language), *customer_resources(service, language)], runtime)
+    resources = [
+        *party_resources(service, language),
+        *customer_resources(service, language),
+        *address_resources(service),
+    ]
+    return router(resources, runtime)

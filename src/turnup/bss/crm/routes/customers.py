@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-from turnup.bss.crm.model import CustomerTerms, PartyDetails, PartyKind
+from turnup.bss.crm.model import CustomerFile, CustomerTerms, PartyKind
 from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
 from turnup.bss.crm.service import CrmService
 from turnup.contracts.crm import AccountView, CustomerView, NewCustomer
 from turnup.kernel.errors import InvalidInput
-from turnup.kernel.ids import AccountId, AddressId, CustomerId, PartyId
+from turnup.kernel.ids import AccountId, CustomerId, PartyId
 from turnup.runtime.auth import Realm
-from turnup.runtime.tmf import Page, Query, Resource, base_path, uuid_or_none
+from turnup.runtime.tmf import Attribute, Kind, Page, Query, Resource, base_path, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
 
 _CHARACTERISTICS = {"currency": str, "timeZone": str, "billCycleDay": int}
@@ -34,6 +33,15 @@ def customer_resources(service: CrmService, language: str) -> list[Resource]:
             get=pages.get,
             realm=pages.realm,
             create=pages.create,
+            attributes={
+                "id": Attribute(Kind.ID, "id", sortable=True),
+                "name": Attribute(column="name", sortable=True),
+                "status": Attribute(column="status"),
+                "engagedParty.id": Attribute(Kind.ID, "party"),
+                "contactMedium.emailAddress": Attribute(column="email"),
+                "contactMedium.phoneNumber": Attribute(column="phone"),
+                "characteristic.value": Attribute(column="number"),
+            },
         ),
         Resource(
             api="TMF666",
@@ -44,6 +52,11 @@ def customer_resources(service: CrmService, language: str) -> list[Resource]:
             list=pages.accounts,
             get=pages.account,
             realm=pages.account_realm,
+            attributes={
+                "id": Attribute(Kind.ID, "id", sortable=True),
+                "name": Attribute(column="number", sortable=True),
+                "relatedParty.partyOrPartyRole.id": Attribute(Kind.ID, "customer"),
+            },
         ),
     ]
 
@@ -55,20 +68,13 @@ class _Customers:
         self._service = service
         self._default_language = language
 
-    def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
-        views = self._service.all_customers()
-        for path, attribute in (("id", "id"), ("name", "name"), ("status", "status")):
-            if (wanted := query.take(path)) is not None:
-                views = [view for view in views if str(getattr(view, attribute)) in wanted]
-        if query.filters:
-            return (self._document(view) for view in views)
-        shown = views[query.offset : query.offset + query.limit]
-        return Page([self._document(view) for view in shown], len(views))
+    def list(self, query: Query) -> Page:
+        return query.read(self._service.customer_rows, self._document)
 
     def get(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
         view = self._find(identity)
-        return None if view is None else self._document(view)
+        return None if view is None else self._document(self._service.customer_file(view))
 
     def create(self, unit: UnitOfWork, body: dict[str, Any], key: str | None) -> str:
         """A party that exists is named by `engagedParty`; otherwise the contact media make one."""
@@ -95,8 +101,8 @@ class _Customers:
         new = NewCustomer(name=text(body, "name"), kind=kind, **once, **media, **chosen)
         return str(self._service.open_customer(unit, new).customer_id)
 
-    def accounts(self, query: Query) -> Iterator[dict[str, Any]]:
-        return (self._account_document(view) for view in self._service.all_accounts())
+    def accounts(self, query: Query) -> Page:
+        return query.read(self._service.account_rows, self._account_document)
 
     def account(self, identity: str) -> dict[str, Any] | None:
         """By id or number."""
@@ -123,8 +129,9 @@ class _Customers:
             return self._service.customer_by_number(identity)
         return self._service.customer(CustomerId(customer_id))
 
-    def _document(self, view: CustomerView) -> dict[str, Any]:
-        details, address_id = self._party(view.party_id)
+    @staticmethod
+    def _document(file: CustomerFile) -> dict[str, Any]:
+        view = file.customer
         return {
             "id": str(view.id),
             "name": view.name,
@@ -136,7 +143,7 @@ class _Customers:
                 "href": f"{_PARTY_BASE}/{view.kind}/{view.party_id}",
                 "name": view.name,
             },
-            "contactMedium": contact_documents(details, address_id),
+            "contactMedium": contact_documents(file.party, file.address_id),
             "account": [
                 {
                     "@type": "AccountRef",
@@ -145,15 +152,10 @@ class _Customers:
                     "href": f"{_ACCOUNT_BASE}/billingAccount/{account.id}",
                     "name": account.number,
                 }
-                for account in self._service.accounts_of(view.id)
+                for account in file.accounts
             ],
             "characteristic": [_characteristic("customerNumber", view.number)],
         }
-
-    def _party(self, party_id: UUID) -> tuple[PartyDetails, AddressId | None]:
-        found = self._service.party(party_id)
-        assert found is not None  # a customer is a party's role: the database keeps it so
-        return found
 
     def _account_document(self, view: AccountView) -> dict[str, Any]:
         return {

@@ -1,7 +1,8 @@
 """TMF632: individuals and organisations."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from turnup.bss.crm.model import PartyDetails, PartyKind
 from turnup.bss.crm.routes.contacts import contact_documents, optional_text, read_contacts, text
 from turnup.bss.crm.service import CrmService
 from turnup.kernel.ids import AddressId, PartyId
-from turnup.runtime.tmf import Page, Query, Resource, uuid_or_none
+from turnup.runtime.tmf import Attribute, Kind, Page, Query, Resource, uuid_or_none
 from turnup.runtime.unit_of_work import UnitOfWork
 
 _ATTRIBUTES = {
@@ -17,6 +18,10 @@ _ATTRIBUTES = {
     "familyName": "family_name",
     "name": "name",
     "tradingName": "name",
+}
+_PERSONS = {
+    "givenName": Attribute(column="given_name"),
+    "familyName": Attribute(column="family_name"),
 }
 
 
@@ -39,6 +44,12 @@ def _resource(service: CrmService, kind: PartyKind, type_name: str, language: st
         get=pages.get,
         create=pages.create,
         patch=pages.patch,
+        attributes={
+            "id": Attribute(Kind.ID, "id", sortable=True),
+            "name": Attribute(column="name", sortable=True),
+            "contactMedium.emailAddress": Attribute(),
+            **(_PERSONS if kind is PartyKind.INDIVIDUAL else {}),
+        },
     )
 
 
@@ -50,17 +61,9 @@ class _Parties:
         self._kind = kind
         self._default_language = language
 
-    def list(self, query: Query) -> Iterable[dict[str, Any]] | Page:
-        ids = [str(party_id) for party_id in self._service.parties(self._kind)]
-        if (wanted := query.take("id")) is not None:
-            ids = [identity for identity in ids if identity in wanted]
-        if query.filters:
-            return self._documents(ids)
-        shown = self._documents(ids[query.offset : query.offset + query.limit])
-        return Page([*shown], len(ids))
-
-    def _documents(self, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-        return (document for document in map(self.get, ids) if document is not None)
+    def list(self, query: Query) -> Page:
+        rows = partial(self._service.party_rows, self._kind)
+        return query.read(rows, lambda row: party_document(str(row[0]), row[1], row[2]))
 
     def get(self, identity: str) -> dict[str, Any] | None:
         party_id = uuid_or_none(identity)

@@ -33,6 +33,7 @@ from turnup.oss.provisioning.rules import brake as brake_rules
 from turnup.oss.provisioning.rules.brake import BrakePolicy
 from turnup.oss.provisioning.service.brake import Brake, PolicyAt
 from turnup.runtime.component import Runtime
+from turnup.runtime.rows import Rows, Wanted
 from turnup.runtime.secrets import key_id_of
 
 REALISE = "provisioning.realise"
@@ -400,6 +401,11 @@ class Provisioning:
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
+
+    def service_rows(self, wanted: Wanted) -> Rows[Service]:
+        """A page of them, for lists."""
+        with self._runtime.snapshot("provisioning") as connection:
+            return store.service_rows(connection, wanted)
 
     def services_of(self, accounts: Sequence[UUID]) -> Sequence[ServiceId]:
         """Every service these accounts have or had, whatever its state."""

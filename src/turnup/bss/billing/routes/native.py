@@ -1,6 +1,6 @@
-"""HTTP shapes of billing: TMF678 bills and their rates; runs, payments, dunning, explanations native."""
+"""Native API of billing: runs, invoices explained, payments and payment files, dunning, balances."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,168 +11,12 @@ from pydantic import BaseModel
 from turnup.bss.billing.service.billing import Billing
 from turnup.contracts.billing import InvoiceLineView, InvoiceView, RunProgress, UnmatchedPayment
 from turnup.kernel.errors import InvalidInput, NotFound
-from turnup.kernel.ids import AccountId, InvoiceId, PaymentId, RunId
+from turnup.kernel.ids import AccountId, PaymentId, RunId
 from turnup.kernel.money import Money
-from turnup.runtime import tmf
 from turnup.runtime.auth import authorise
 from turnup.runtime.component import Runtime
 
 _READ, _WRITE = "billing:read", "billing:write"
-_PAGE = 500
-"""Invoices read at once while a list is filtered."""
-
-
-def routers(billing: Billing, runtime: Runtime) -> Sequence[APIRouter]:
-    return [tmf.router(_resources(billing), runtime), _native(billing, runtime)]
-
-
-# --- TMF678 ----------------------------------------------------------------------------------------------
-
-
-def _resources(billing: Billing) -> Sequence[tmf.Resource]:
-    pages = _Bills(billing)
-    return [
-        tmf.Resource(
-            api="TMF678",
-            name="customerBill",
-            type_name="CustomerBill",
-            component="billing",
-            scope="billing",
-            get=pages.get,
-            list=pages.list,
-        ),
-        tmf.Resource(
-            api="TMF678",
-            name="appliedCustomerBillingRate",
-            type_name="AppliedCustomerBillingRate",
-            component="billing",
-            scope="billing",
-            get=pages.rate,
-            list=pages.rates,
-        ),
-    ]
-
-
-class _Bills:
-    """Bills are posted invoices, rates their lines; neither is ever changed."""
-
-    def __init__(self, billing: Billing) -> None:
-        self._billing = billing
-
-    def get(self, identity: str) -> dict[str, Any] | None:
-        """By id or number."""
-        view = self._find(identity)
-        return None if view is None else _bill(view)
-
-    def list(self, query: tmf.Query) -> Iterator[dict[str, Any]] | tmf.Page:
-        return (_bill(view) for view in self._heads(query))
-
-    def rate(self, identity: str) -> dict[str, Any] | None:
-        """A line's id is its invoice's and its position."""
-        invoice_id, _, n = identity.rpartition("-")
-        view = self._find(invoice_id)
-        found = [line for line in view.lines if str(line.n) == n] if view else []
-        return _rate(view, found[0]) if view and found else None
-
-    def rates(self, query: tmf.Query) -> Iterator[dict[str, Any]]:
-        wanted = query.take("bill.id")
-        if wanted is not None:
-            views = [view for identity in wanted if (view := self._find(identity)) is not None]
-            return (_rate(view, line) for view in views for line in view.lines)
-        return (_rate(view, line) for head in self._heads(query) for view, line in self._lines(head.id))
-
-    def _lines(self, invoice_id: InvoiceId) -> Iterator[tuple[InvoiceView, InvoiceLineView]]:
-        view = self._billing.invoice(invoice_id)
-        yield from ((view, line) for line in view.lines) if view else ()
-
-    def _heads(self, query: tmf.Query) -> Iterator[InvoiceView]:
-        """The latest first, read page by page as far as the caller looks."""
-        account = query.take_one("billingAccount.id")
-        account_id = AccountId(tmf.uuid_of(account, "billingAccount.id")) if account else None
-        offset = 0
-        while views := self._billing.invoice_heads(account_id, offset=offset, limit=_PAGE):
-            yield from views
-            offset += _PAGE
-
-    def _find(self, identity: str) -> InvoiceView | None:
-        try:
-            return self._billing.invoice(InvoiceId(UUID(identity)))
-        except ValueError:
-            return self._billing.invoice_by_number(identity)
-
-
-def _bill(view: InvoiceView) -> dict[str, Any]:
-    return {
-        "id": str(view.id),
-        "billNo": view.number,
-        "billDate": _midnight(view.invoice_date),
-        "paymentDueDate": _midnight(view.due_date),
-        "billingPeriod": _period(view.period_from, view.period_to),
-        "category": "normal" if view.kind == "bill" else view.kind,
-        "runType": "onCycle" if view.kind == "bill" else "offCycle",
-        "state": _state(view),
-        "billingAccount": {"id": str(view.account_id), "@type": "BillingAccountRef"},
-        "taxExcludedAmount": _money(view.net_minor, view.currency),
-        "taxIncludedAmount": _money(view.total_minor, view.currency),
-        "amountDue": _money(view.total_minor, view.currency),
-        "remainingAmount": _money(view.open_minor, view.currency),
-        "taxItem": [{"@type": "TaxItem", "taxAmount": _money(view.tax_minor, view.currency)}],
-        "billDocument": [
-            {
-                "@type": "Attachment",
-                "name": f"{view.number}.pdf",
-                "attachmentType": "invoice",
-                "mimeType": "application/pdf",
-                "url": f"/turnup/v1/invoices/{view.number}.pdf",
-            }
-        ],
-    }
-
-
-def _state(view: InvoiceView) -> str:
-    if view.open_minor <= 0:
-        return "settled"
-    return "new" if view.open_minor == view.total_minor else "partiallyPaid"
-
-
-def _rate(view: InvoiceView, line: InvoiceLineView) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "id": f"{view.id}-{line.n}",
-        "name": line.text,
-        "description": line.explanation,
-        "appliedBillingRateType": "appliedBillingCredit" if line.kind == "credit" else "appliedBillingCharge",
-        "date": _midnight(view.invoice_date),
-        "isBilled": True,
-        "bill": {"id": str(view.id), "@type": "CustomerBillRef"},
-        "billingAccount": {"id": str(view.account_id), "@type": "BillingAccountRef"},
-        "taxExcludedAmount": _money(line.net_minor, view.currency),
-        "taxIncludedAmount": _money(line.gross_minor, view.currency),
-        "appliedTax": [
-            {"@type": "AppliedBillingTaxRate", "taxAmount": _money(line.tax_minor, view.currency)}
-        ],
-    }
-    if line.period_from and line.period_to:
-        body["periodCoverage"] = _period(line.period_from, line.period_to)
-    if line.product_id:
-        body["product"] = {"id": str(line.product_id), "@type": "ProductRef"}
-    return body
-
-
-def _money(minor: int, currency: str) -> dict[str, Any]:
-    """Minor units as TMF's Money: a JSON number in major units."""
-    return {"unit": currency, "value": float(Money(minor, currency).plain)}
-
-
-def _period(start: date, end: date) -> dict[str, str]:
-    """Half-open."""
-    return {"startDateTime": _midnight(start), "endDateTime": _midnight(end)}
-
-
-def _midnight(day: date) -> str:
-    return f"{day.isoformat()}T00:00:00.000Z"
-
-
-# --- native ----------------------------------------------------------------------------------------------
 
 
 class NewRun(BaseModel):
@@ -202,7 +46,7 @@ class NewDunningRun(BaseModel):
     today: date
 
 
-def _native(billing: Billing, runtime: Runtime) -> APIRouter:
+def native_router(billing: Billing, runtime: Runtime) -> APIRouter:
     router = APIRouter(prefix="/turnup/v1", tags=["billing"])
     _add_runs(router, billing, runtime)
     _add_invoices(router, billing)

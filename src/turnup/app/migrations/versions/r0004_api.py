@@ -1,0 +1,10 @@
+"""Lists of the API in their usual order."""
+
+from turnup.app.migrations.frozen import run_sql
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    run_sql("r0004_api.sql")
