@@ -280,7 +280,7 @@ def test_numbers_of_files_that_left_never_come_again_after_a_restore(bench: Benc
 
 
 def test_a_stored_document_that_is_refused_today_stops_nobody_else(bench: Bench) -> None:
-    customers(bench, schedule={"every": "5m"})
+    customers(bench, schedule={"every_seconds": 300})
     with bench.house.runtime.unit("mediation", "test") as unit:
         unit.connection.execute(
             text("""INSERT INTO mediation.connector (name, version, document, imported_at, imported_by)
