@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from turnup.bss.billing.model import CreditSource, OpenInvoice, Settlement
 from turnup.bss.billing.store.bulk import execute, rows
+from turnup.contracts.billing import PaymentView
 from turnup.kernel.ids import AccountId, InvoiceId
 
 
@@ -163,6 +164,19 @@ def unmatched(connection: Connection, *, offset: int, limit: int) -> tuple[list[
         {"offset": offset, "limit": limit},
     )
     return [_known(row) for row in found], counted[0][0]
+
+
+def newest_of(connection: Connection, accounts: Sequence[AccountId], limit: int) -> list[PaymentView]:
+    """Payments of these accounts, the latest first."""
+    found = rows(
+        connection,
+        """SELECT id, account_id, amount_minor, unallocated_minor, currency, method, reference, received_on
+           FROM billing.payment WHERE account_id = ANY(%(accounts)s)
+           ORDER BY received_on DESC, id DESC LIMIT %(limit)s""",
+        {"accounts": list(accounts), "limit": limit},
+    )
+    names = tuple(PaymentView.__dataclass_fields__)
+    return [PaymentView(**dict(zip(names, row, strict=True))) for row in found]
 
 
 def _known(row: Sequence[Any]) -> KnownPayment:

@@ -26,7 +26,7 @@ from turnup.contracts.provisioning import (
 )
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, NotFound
-from turnup.kernel.ids import HoldId, ServiceId
+from turnup.kernel.ids import AccountId, HoldId, ServiceId
 from turnup.oss.provisioning import rules, store
 from turnup.oss.provisioning.model import Hold, Service
 from turnup.oss.provisioning.rules import brake as brake_rules
@@ -400,6 +400,11 @@ class Provisioning:
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]:
         return [service.view() for service in self.all_designed(service_ids)]
+
+    def services_of_accounts(self, account_ids: Sequence[AccountId]) -> Sequence[ServiceView]:
+        with self._runtime.snapshot("provisioning") as connection:
+            found = store.load_of_accounts(connection, account_ids)
+        return [service.view() for service in found]
 
     def services_of(self, accounts: Sequence[UUID]) -> Sequence[ServiceId]:
         """Every service these accounts have or had, whatever its state."""
