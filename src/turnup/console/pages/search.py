@@ -49,7 +49,7 @@ def router(desk: Desk) -> APIRouter:
 
 def find(desk: Desk, caller: Caller, text: str) -> list[Hit]:
     """What it may be, as far as she may see it; exact hits first."""
-    text = " ".join(text[:_CHARS_MAX].split())
+    text = " ".join("".join(each if each.isprintable() else " " for each in text[:_CHARS_MAX]).split())
     if len(text) < _CHARS_MIN:
         return []
     hits = [*_by_number(desk, caller, text), *_services(desk, caller, text), *_customers(desk, caller, text)]
