@@ -47,6 +47,8 @@ class Happening:
     what: str
     text: str
     href: str = ""
+    whole_day: bool = False
+    """Only its day is known."""
 
 
 def router(desk: Desk) -> APIRouter:
@@ -160,11 +162,12 @@ def _timeline(
                 what="invoice",
                 text=f"{invoice.number}, {total}, due {invoice.due_date}",
                 href=f"/console/invoices/{invoice.number}",
+                whole_day=True,
             )
         )
     for payment in payments:
         told = f"{money(payment.amount_minor, payment.currency)} by {payment.method}, {payment.reference}"
-        found.append(Happening(at=_morning(payment.received_on), what="payment", text=told))
+        found.append(Happening(at=_morning(payment.received_on), what="payment", text=told, whole_day=True))
     for line in lines:
         found += _of_service(line)
     return sorted(found, key=lambda each: each.at, reverse=True)[: 3 * _SHOWN]

@@ -237,7 +237,7 @@ def _refusal_question(desk: Desk, found: HoldView) -> Question:
         facts=_about(desk, found),
         effects=(
             f"{found.what} never happens for this request; the services stay as they are.",
-            "The order behind it, if there is one, stops and waits for a decision.",
+            "The order behind it, if there is one, is cancelled without touching an element.",
         ),
         fields=(_reason(),),
         dangerous=True,
