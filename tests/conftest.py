@@ -31,8 +31,9 @@ def make_template(postgres: ConnectionInfo) -> Callable[[str, Callable[[str], No
 
     def make(name: str, fill: Callable[[str], None]) -> str:
         template = f"template_{name}"
-        with (postgres.data_dir / f"{template}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the other workers wait for the first to finish
+        # one at a time: roles belong to the whole cluster, and the other workers wait for the first to finish
+        with (postgres.data_dir / "templates.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             done = postgres.data_dir / f"{template}.done"
             if not done.exists():
                 drop_database(postgres, template)

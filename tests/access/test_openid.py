@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import pytest
@@ -66,9 +66,9 @@ def page(runtime: Runtime, access: Access, login: Any) -> Callable[..., TestClie
     return opened
 
 
-def back_from_provider(client: TestClient) -> str:
+def back_from_provider(client: TestClient, **asked_for: str) -> str:
     """Where the provider sends the browser after she has logged in there."""
-    away = client.get(START)
+    away = client.get(START, params=asked_for)
     assert away.status_code == 303
     asked = parse_qs(urlsplit(away.headers["location"]).query)
     assert len(asked["code_challenge"][0]) == 43 and "code_verifier" not in asked
@@ -173,3 +173,18 @@ def test_a_provider_that_is_silent_or_in_clear(page: Any, login: Any) -> None:
 
 def test_without_a_provider(browser: Any) -> None:
     assert browser().get(START).status_code == 404
+
+
+def test_the_login_leads_back_to_a_page_of_the_console_only(hire: Any, page: Any) -> None:
+    hire("anna", "billing", password=None, oidc_identity="sub-anna")
+    for wanted, status in (
+        ("/console/noc?x=1&y=ä", 303),
+        ("https://evil.example/console", 200),
+        ("/turnup/v1/me", 200),
+    ):
+        client = page()
+        answer = client.get(back_from_provider(client, next=wanted))
+        assert answer.status_code == status
+        assert unquote(answer.headers.get("location", wanted)) == wanted
+        assert client.get("/turnup/v1/me").status_code == 200
+        assert "turnup_next" not in client.cookies

@@ -234,11 +234,11 @@ def test_many_writers_at_once_are_all_read_once(aaa_empty):
 
 def test_the_last_reject_says_why(aaa_empty, writer):
     source = AaaAccounting(aaa_database(aaa_empty))
-    assert source.last_reject("s1@isp") is None
+    assert source.last_rejection("s1@isp") is None
     for reason in ("unknown subscriber", "wrong password"):
         writer.execute("INSERT INTO aaa.reject (username, reason) VALUES ('s1@isp', %s)", (reason,))
     writer.commit()
-    assert source.last_reject("s1@isp")[1] == "wrong password"
+    assert source.last_rejection("s1@isp").reason == "wrong password"
 
 
 # --- the schema -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from builders.house import client_of
 from turnup.contracts.orders import ProductStatus
 from turnup.contracts.provisioning import Admission, Management
 from turnup.integration.reconciliation.workflows import Reconciler
-from turnup.kernel.errors import InvalidInput, NotFound
+from turnup.kernel.errors import Conflict, InvalidInput, NotFound
 from turnup.runtime.component import Component, Runtime
 
 
@@ -307,3 +307,36 @@ def test_over_http(world: World, component: Component, runtime: Runtime) -> None
     assert reader.post("/turnup/v1/reconciliation/runs", json={}).status_code == 403
     gone = client.post(f"/turnup/v1/reconciliation/findings/{kept['id']}/dismiss", json={"reason": "x"})
     assert gone.status_code == 404
+
+
+def test_one_finding_is_mended_by_hand(
+    world: World, reconciler: Reconciler, component: Component, runtime: Runtime
+) -> None:
+    ada, grace = world.add("ada"), world.add("grace")
+    for service in (ada, grace):
+        del world.device["olt1", service]
+    found = {view.service_id: view for view in reconciler.run(repair=False).findings}
+    client = client_of(runtime, [component], scopes=["reconciliation:write"])
+    repair = f"/turnup/v1/reconciliation/findings/{found[ada].id}/repair"
+    assert client.post(repair).json() == {"state": "repaired"}
+    assert ("olt1", ada) in world.device and ("olt1", grace) not in world.device, (
+        "the other one is left alone"
+    )
+    assert client.post(repair).status_code == 404, "it is mended already"
+    assert world.repairs == [("realise", ada)]
+
+
+def test_what_is_gone_or_a_persons_is_not_mended_by_hand(world: World, reconciler: Reconciler) -> None:
+    ada = world.add("ada")
+    kept = world.device.pop(("olt1", ada))
+    (finding,) = reconciler.run(repair=False).findings
+    world.device["olt1", ada] = kept
+    with pytest.raises(Conflict, match="not there any more"):
+        reconciler.repair(finding.id, "staff:anna")
+    world.cease(ada)
+    world.device["olt1", ada] = kept
+    unsafe = [view for view in reconciler.run(repair=False).findings if not view.safe]
+    for view in unsafe:
+        with pytest.raises(InvalidInput, match="a person's"):
+            reconciler.repair(view.id, "staff:anna")
+    assert unsafe and world.repairs == []

@@ -91,6 +91,7 @@ class House:
     realiser: NetworkRealiser
     takeover: Takeover
     monitoring: Monitoring
+    aaa_servers: AaaServers
     orders: Orders
     billing: Billing
     mediation: Mediation
@@ -194,14 +195,15 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         aaa=sessions,
         freezes=configured,
     )
+    aaa_servers = AaaServers(
+        AaaAccounting(aaa_database(engine.aaa_url, max_size=2)), network.elements, configured.credentials
+    )
     monitoring = monitoring_component.build(
         runtime,
         network=network,
         services=provisioning,
         probe=SnmpProbe(community_of, clock),
-        accounting=AaaServers(
-            AaaAccounting(aaa_database(engine.aaa_url, max_size=2)), network.elements, configured.credentials
-        ),
+        accounting=aaa_servers,
         accounting_every_s=settings.session_interval_seconds,
         poll_every_s=settings.snmp_interval_seconds,
     )
@@ -303,6 +305,7 @@ def assemble(settings: Settings, engine: Engine, *, process: str) -> House:
         realiser=realiser,
         takeover=takeover,
         monitoring=monitoring.service,
+        aaa_servers=aaa_servers,
         orders=orders.service,
         billing=billing.service,
         mediation=mediation.service,

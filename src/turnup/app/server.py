@@ -7,11 +7,13 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from turnup.app.access import access_of
+from turnup.app.desk import desk_of
 from turnup.app.engine import attach_engine
 from turnup.app.house import SERVER, House, assemble
 from turnup.app.migrations.runner import head
 from turnup.app.native import native_router
 from turnup.app.observation import observe
+from turnup.console.router import console_routers, error_page
 from turnup.runtime.settings import Settings
 from turnup.runtime.web import make_app
 
@@ -19,7 +21,14 @@ from turnup.runtime.web import make_app
 def api_of(house: House) -> FastAPI:
     """The HTTP application of an assembled house."""
     routers = [router for component in house.components for router in component.routers]
-    app = make_app([*routers, native_router(house)], house.runtime, revision=head(), access=access_of(house))
+    access = access_of(house)
+    app = make_app(
+        [*routers, native_router(house), *console_routers(desk_of(house, access))],
+        house.runtime,
+        revision=head(),
+        access=access,
+        error_page=error_page,
+    )
 
     async def limit_threads() -> None:
         to_thread.current_default_thread_limiter().total_tokens = house.settings.http_threads

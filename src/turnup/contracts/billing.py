@@ -3,7 +3,7 @@
 Billing never sees orders: it knows price agreements, and service events with the network's instants.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import ClassVar, Protocol
@@ -137,6 +137,10 @@ class Reads(Protocol):
     def invoice(self, invoice_id: InvoiceId) -> InvoiceView | None: ...
     def invoice_by_number(self, number: str) -> InvoiceView | None: ...
     def invoices(self, account_id: AccountId) -> Sequence[InvoiceView]: ...
+    def invoices_of(self, account_ids: Sequence[AccountId], limit: int) -> Sequence[InvoiceView]:
+        """Posted invoices of these accounts without their lines, the latest first."""
+        ...
+
     def posted_in(self, run_id: RunId, shard: int) -> Sequence[InvoiceHead]:
         """The invoices of one shard of a run, by number (see InvoicesPosted)."""
         ...
@@ -147,6 +151,14 @@ class Reads(Protocol):
 
     def run(self, run_id: RunId) -> RunProgress | None: ...
     def balance_minor(self, account_id: AccountId) -> int: ...
+    def balances_minor(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, int]:
+        """What each of them owes (+) or has left (-)."""
+        ...
+
+    def payments_of(self, account_ids: Sequence[AccountId], limit: int) -> Sequence[PaymentView]:
+        """The latest first."""
+        ...
+
     def billed_services(self) -> Sequence[BilledService]: ...
     def unmatched_payments(
         self, *, offset: int = 0, limit: int = 100

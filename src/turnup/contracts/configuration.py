@@ -194,6 +194,10 @@ class BackupView:
     cause: str
 
 
+LIFT_EVERYTHING = "freeze.lift_all"
+"""The name of lifting a freeze of everything where four eyes guard it. Arguments: `freeze`, `reason`."""
+
+
 class Reads(Protocol):
     def intended(self, element_id: ElementId) -> Mapping[ServiceId, Fragment]:
         """Every fragment the element should hold."""

@@ -120,14 +120,43 @@ class AccountingSources(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An AAA server turned a user away."""
+
+    at: datetime
+    reason: str
+
+
+class Rejections(Protocol):
+    """Port: what the AAA servers say of users they turned away."""
+
+    def last_rejection(self, username: str) -> Rejection | None:
+        """The newest one that any server remembers. Raises Unavailable when none of them answers."""
+        ...
+
+
 class Reads(Protocol):
     def session(self, service_id: ServiceId) -> SessionView | None:
         """The live session, or the last one."""
         ...
 
+    def last_sessions(self, service_ids: Sequence[ServiceId]) -> Mapping[ServiceId, SessionView]:
+        """Each service's live session, or its last one."""
+        ...
+
+    def sessions_at(self, ipv4: str) -> Sequence[SessionView]:
+        """The live sessions with this address."""
+        ...
+
     def sessions(self, *, live_only: bool = True) -> Sequence[SessionView]: ...
     def alarms(self, *, active_only: bool = True) -> Sequence[AlarmView]: ...
     def problems(self, *, open_only: bool = True) -> Sequence[ProblemView]: ...
+    def problem(self, problem_id: ProblemId) -> ProblemView | None: ...
+    def open_problems_of(self, service_ids: Sequence[ServiceId]) -> Mapping[ServiceId, ProblemView]:
+        """What each of these services suffers from now; the problems name these services only."""
+        ...
+
     def problems_of(self, service_id: ServiceId) -> Sequence[ProblemView]: ...
     def health(self) -> Sequence[ElementHealth]: ...
 

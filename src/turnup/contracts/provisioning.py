@@ -209,6 +209,10 @@ class BrakeView:
     waiting_since: datetime | None
 
 
+RELEASE_HOLDS = "brake.release"
+"""The name of releasing holds, where four eyes guard it. Arguments: `holds` (ids; null: all), `reason`."""
+
+
 class Reads(Protocol):
     def service(self, service_id: ServiceId) -> ServiceView | None: ...
     def service_by_number(self, number: str) -> ServiceView | None: ...
@@ -218,6 +222,10 @@ class Reads(Protocol):
         ...
 
     def services(self, service_ids: Sequence[ServiceId] | None = None) -> Sequence[ServiceView]: ...
+    def services_of_accounts(self, account_ids: Sequence[AccountId]) -> Sequence[ServiceView]:
+        """Every service that they have or had, by number."""
+        ...
+
     def brake(self) -> BrakeView: ...
     def holds(self, *, open_only: bool = True) -> Sequence[HoldView]:
         """What the brake held, in the order in which it came."""

@@ -42,8 +42,19 @@ class Report:
 
 
 class Reads(Protocol):
+    def finding(self, finding_id: FindingId) -> FindingView | None: ...
     def findings(self, *, open_only: bool = True) -> Sequence[FindingView]: ...
 
 
 class Commands(Protocol):
     def dismiss(self, unit: Unit, finding_id: FindingId, reason: str) -> None: ...
+
+
+class Repairs(Protocol):
+    """Touches the world: called by an edge, never inside a transaction."""
+
+    def repair(self, finding_id: FindingId, actor: str) -> bool:
+        """A person has what a finding names mended now, as the run mends what is safe; returns whether it is
+        gone. Raises NotFound, InvalidInput where only a person can mend it, Conflict when it is not there any
+        more."""
+        ...

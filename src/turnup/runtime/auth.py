@@ -285,7 +285,7 @@ def identified(request: Request) -> Caller:
     header = request.headers.get("authorization")
     cookie = request.cookies.get(SESSION_COOKIE)
     if header is None and cookie:
-        _check_origin(request)
+        check_origin(request)
         header = f"Bearer {cookie}"
     state = request.app.state
     authenticator: Authenticator = state.authenticator
@@ -295,7 +295,7 @@ def identified(request: Request) -> Caller:
     return caller
 
 
-def _check_origin(request: Request) -> None:
+def check_origin(request: Request) -> None:
     """A browser sends the cookie by itself, whoever's page made it call: what changes something must come
     from our own pages (Fetch Metadata, else Origin). Raises NotAllowed."""
     if request.method in _SAFE:

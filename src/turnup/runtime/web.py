@@ -47,6 +47,10 @@ _TELEMETRY: TelemetryConfig = {
 }
 
 
+ErrorPage = Callable[[Request, TurnupError], Response | None]
+"""None: this request is a program's, and gets JSON."""
+
+
 class MethodNotAllowed(TurnupError):
     """This resource exists, but not this operation on it."""
 
@@ -61,10 +65,12 @@ def make_app(
     *,
     revision: str | None = None,
     access: Access | None = None,
+    error_page: ErrorPage | None = None,
 ) -> FastAPI:
     """The app: these routers, those of access, /docs, /livez, /readyz, /metrics and /errors/CODE. `access`:
     whom we serve and how (None: as with no setting made); `revision` is what /readyz wants the database to be
-    at. Endpoints that are not TMF resources call `runtime.auth.authorise(request, scope)`."""
+    at; `error_page` may answer with a page where people look at one. Endpoints that are not TMF resources
+    call `runtime.auth.authorise(request, scope)`."""
     # FastAPI makes the request's span, inside the caller's trace; where spans go is our settings' matter
     app = FastAPIOffline(
         redoc_url=None,
@@ -81,6 +87,7 @@ def make_app(
     app.state.login_rate = RequestRate(runtime.database.engine, _OIDC_STARTS_PER_MINUTE)
     app.state.four_eyes = access.four_eyes
     app.state.public_host = access.public_host
+    app.state.error_page = error_page
     for router in [*routers, access_router(access, runtime)]:
         app.include_router(router)
     app.include_router(_house_routes(runtime, revision))
@@ -185,6 +192,9 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
 
 
 def _answer(request: Request, error: TurnupError) -> Response:
+    page: ErrorPage | None = request.app.state.error_page
+    if page is not None and (shown := page(request, error)) is not None:
+        return shown
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_s)

@@ -16,7 +16,7 @@ from turnup.contracts.billing import RunProgress
 from turnup.contracts.crm import AccountView
 from turnup.kernel.clock import business_date
 from turnup.kernel.errors import NotFound
-from turnup.kernel.ids import PaymentId, RunId
+from turnup.kernel.ids import FindingId, PaymentId, RunId
 from turnup.kernel.money import Money
 
 app = typer.Typer(help="Bill runs, invoices, payments, dunning.", no_args_is_help=True)
@@ -222,10 +222,17 @@ def explain(
 
 def reconcile(
     repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe to repair.")] = False,
+    finding: Annotated[
+        UUID | None, typer.Option(help="Repair this finding only (its id, see --json).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare sold, desired, live and billed for every service; price and name what differs."""
     with house() as assembled:
+        if finding is not None:
+            gone = assembled.reconciler.repair(FindingId(finding), actor())
+            console.print("repaired" if gone else "still there: see the log, or wait for the element")
+            return
         report = assembled.reconciler.run(repair=repair)
     if as_json:
         print_json(report)

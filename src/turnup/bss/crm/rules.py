@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from string import Template
@@ -19,6 +20,28 @@ _PHONE = re.compile(r"\+?[0-9 ()/.-]{3,}")
 
 Templates = Mapping[tuple[str, str], str]
 """(language, name) -> text; the first line is the subject."""
+
+
+_WORD = re.compile(r"\w+")
+_PHONE_DIGITS_MIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a text typed into a search box may mean. `phone_end`: digits that a number must end with; None: it
+    is no phone number. `words`: beginnings of words of a name, empty where the text has none."""
+
+    words: tuple[str, ...]
+    phone_end: str | None
+    mail: str
+
+
+def sought(text: str) -> Sought:
+    """Trunk and country prefixes are left out: 0151…, +49151… and 0049151… are one number."""
+    text = text.strip()
+    digits = re.sub(r"[^0-9]", "", text).lstrip("0")
+    dialled = _PHONE.fullmatch(text) is not None and len(digits) >= _PHONE_DIGITS_MIN
+    return Sought(tuple(_WORD.findall(text.lower())), digits if dialled else None, text)
 
 
 def check_customer(new: NewCustomer) -> PartyDetails:

@@ -25,6 +25,7 @@ from turnup.bss.crm.rules import (
     check_party,
     check_payment_method,
     render,
+    sought,
 )
 from turnup.contracts.crm import (
     AccountOpened,
@@ -96,6 +97,15 @@ class CrmService:
     def customer_by_number(self, number: str) -> CustomerView | None:
         with self._runtime.snapshot("crm") as connection:
             return store.customer_by(connection, number=number)
+
+    def search_customers(self, text: str, limit: int) -> Sequence[CustomerView]:
+        if not text.strip():
+            return []
+        wanted = sought(text)
+        with self._runtime.snapshot("crm") as connection:
+            return store.search_customers(
+                connection, words=wanted.words, phone_end=wanted.phone_end, mail=wanted.mail, limit=limit
+            )
 
     def account(self, account_id: AccountId) -> AccountView | None:
         return self._one_account(account_id=account_id)

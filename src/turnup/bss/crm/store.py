@@ -5,7 +5,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, exists, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -301,6 +313,37 @@ def customer_by(
     condition = _customer.c.number == number if number is not None else _customer.c.external_id == external_id
     row = connection.execute(_customers().where(condition)).one_or_none()
     return None if row is None else _customer_view(row)
+
+
+def search_customers(
+    connection: Connection, *, words: Sequence[str], phone_end: str | None, mail: str, limit: int
+) -> list[CustomerView]:
+    """By word beginnings of the name, the end of a phone number (digits), or a mail address; each by its own
+    index."""
+    ways = [
+        select(_contact.c.party_id).where(
+            _contact.c.kind == "email", func.lower(_contact.c.value) == mail.lower()
+        )
+    ]
+    if words:
+        wanted = " & ".join(f"'{word}':*" for word in words)
+        named = func.to_tsvector(text("'simple'::regconfig"), _party.c.name)
+        ways.append(
+            select(_party.c.party_id).where(
+                named.bool_op("@@")(func.to_tsquery(text("'simple'::regconfig"), wanted))
+            )
+        )
+    if phone_end is not None:
+        digits = func.reverse(func.regexp_replace(_contact.c.value, "[^0-9]", "", "g"))
+        ways.append(
+            select(_contact.c.party_id).where(_contact.c.kind == "phone", digits.like(f"{phone_end[::-1]}%"))
+        )
+    found = union(*(way.limit(limit) for way in ways)).subquery()
+    statement = _customers().where(_customer.c.party_id.in_(select(found.c.party_id)))
+    return [
+        _customer_view(row)
+        for row in connection.execute(statement.order_by(_party.c.name, _customer.c.number).limit(limit))
+    ]
 
 
 def recipient(connection: Connection, customer_id: CustomerId) -> Recipient | None:

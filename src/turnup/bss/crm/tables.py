@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import UUID
 
@@ -54,6 +55,7 @@ party = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("erased_at", DateTime(timezone=True)),
     CheckConstraint("kind IN ('individual', 'organization')", name="party_kind"),
+    Index("party_name_words", text("to_tsvector('simple'::regconfig, name)"), postgresql_using="gin"),
 )
 
 contact = Table(
@@ -64,6 +66,13 @@ contact = Table(
     Column("value", Text, nullable=False),
     UniqueConstraint("party_id", "kind"),
     CheckConstraint("kind IN ('email', 'phone')", name="contact_kind"),
+    Index("contact_email", text("lower(value)"), postgresql_where=text("kind = 'email'")),
+    # backwards: people leave country and trunk codes out at the beginning
+    Index(
+        "contact_phone_backwards",
+        text("reverse(regexp_replace(value, '[^0-9]', '', 'g')) text_pattern_ops"),
+        postgresql_where=text("kind = 'phone'"),
+    ),
 )
 
 address = Table(

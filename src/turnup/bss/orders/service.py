@@ -673,6 +673,10 @@ class Orders:
                 connection, account_id=account_id, states=states, offset=offset, limit=limit
             )
 
+    def orders_of(self, account_ids: Sequence[AccountId], limit: int) -> Sequence[OrderView]:
+        with self._runtime.snapshot("orders") as connection:
+            return store.orders_of(connection, account_ids, limit)
+
     def count_orders(self, *, account_id: AccountId | None = None, states: Sequence[str] = ()) -> int:
         """How many `orders` would give without a limit."""
         with self._runtime.snapshot("orders") as connection:
@@ -718,6 +722,10 @@ class Orders:
         with self._runtime.snapshot("orders") as connection:
             return store.product_rows(connection, wanted)
 
+    def products_of(self, account_ids: Sequence[AccountId]) -> Sequence[ProductView]:
+        with self._runtime.snapshot("orders") as connection:
+            return [store.product_view(product) for product in store.products_of(connection, account_ids)]
+
     def products_in_flight(self) -> Set[ProductId]:
         with self._runtime.snapshot("orders") as connection:
             return store.products_in_flight(connection)
@@ -727,8 +735,15 @@ class Orders:
             return store.parked_orders(connection, after=after, limit=limit)
 
     def fallout(self) -> Sequence[FalloutView]:
+        return self._fallout(None)
+
+    def fallout_of(self, order_id: OrderId) -> FalloutView | None:
+        found = self._fallout(order_id)
+        return found[0] if found else None
+
+    def _fallout(self, order_id: OrderId | None) -> Sequence[FalloutView]:
         with self._runtime.snapshot("orders") as connection:
-            found = store.open_fallout(connection)
+            found = store.open_fallout(connection, order_id)
         return [replace(view, choices=rules.choices(view.step)) for view in found]
 
     def tasks(self, order_id: OrderId | None = None) -> Sequence[TaskView]:

@@ -278,6 +278,18 @@ def order_rows(connection: Connection, wanted: Wanted) -> Rows[OrderView]:
     return _ORDERS.rows(connection, statement, wanted, lambda rows: order_views(connection, rows))
 
 
+def orders_of(connection: Connection, accounts: Sequence[AccountId], limit: int) -> list[OrderView]:
+    """Newest first."""
+    order = tables.product_order.c
+    statement = (
+        select(tables.product_order)
+        .where(order.account_id.in_(accounts))
+        .order_by(order.created_at.desc(), order.order_id.desc())
+        .limit(limit)
+    )
+    return order_views(connection, list(connection.execute(statement)))
+
+
 def count_orders(connection: Connection, *, account_id: AccountId | None, states: Sequence[str]) -> int:
     statement = select(func.count()).select_from(tables.product_order)
     return connection.scalar(statement.where(*_asked_for(account_id, states))) or 0
@@ -454,6 +466,11 @@ def _product(row: Any) -> Product:
     )
 
 
+def products_of(connection: Connection, accounts: Sequence[AccountId]) -> list[Product]:
+    statement = select(tables.product).where(tables.product.c.account_id.in_(accounts))
+    return [_product(row) for row in connection.execute(statement.order_by(tables.product.c.product_id))]
+
+
 def save_product(connection: Connection, product: Product) -> None:
     values = {
         "service_id": product.service_id,
@@ -603,13 +620,17 @@ def resolve_fallout(
     )
 
 
-def open_fallout(connection: Connection) -> list[FalloutView]:
-    rows = connection.execute(
+def open_fallout(connection: Connection, order_id: OrderId | None = None) -> list[FalloutView]:
+    """Of this order or of all."""
+    statement = (
         select(tables.fallout, tables.product_order.c.number)
         .join(tables.product_order, tables.product_order.c.order_id == tables.fallout.c.order_id)
         .where(tables.fallout.c.resolved_at.is_(None))
         .order_by(tables.fallout.c.since)
     )
+    if order_id is not None:
+        statement = statement.where(tables.fallout.c.order_id == order_id)
+    rows = connection.execute(statement)
     return [
         FalloutView(
             order_id=OrderId(row.order_id),

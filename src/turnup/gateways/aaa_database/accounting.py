@@ -10,14 +10,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
 
 from turnup.contracts.configuration import Credentials
 from turnup.contracts.inventory import ElementView
-from turnup.contracts.monitoring import AccountingRecord, AccountingSource
+from turnup.contracts.monitoring import AccountingRecord, Rejection
 from turnup.gateways.transports.postgres import PeerDatabase, own_database
 from turnup.kernel.errors import NotFound, Unavailable
 from turnup.kernel.ids import ElementId
@@ -26,6 +25,8 @@ _STATUS = {"on": "accounting_on", "off": "accounting_off"}
 _WAIT_S = 0.25
 _POLL_S = 0.005
 _DEADLINE_S = 10.0
+_REJECT_DEADLINE_S = 2.0
+"""Somebody looks at a page."""
 _STUCK_S = 5.0
 
 _LAID_OUT: LiteralString = "SELECT to_regclass('aaa.accounting') IS NOT NULL"
@@ -44,48 +45,6 @@ _REJECT: LiteralString = "SELECT at, reason FROM aaa.reject WHERE username = %s 
 DRIVER = "aaa_database"
 SHARED = "turnup"
 """The name of the AAA database that belongs to no element."""
-
-
-class AaaServers:
-    """Implements contracts.monitoring.AccountingSources: the database of the installation, and that of each
-    AAA server in the network that has its own (management keys host, port, database), by element code."""
-
-    def __init__(
-        self,
-        shared: AccountingSource,
-        elements: Callable[[], Sequence[ElementView]],
-        credentials: Callable[[ElementId], Credentials],
-    ) -> None:
-        self._shared = shared
-        self._elements = elements
-        self._credentials = credentials
-        self._own: dict[str, tuple[str, AaaAccounting]] = {}
-
-    def sources(self) -> Mapping[str, AccountingSource]:
-        return {SHARED: self._shared, **{code: self._source(code, url) for code, url in self._urls().items()}}
-
-    def _urls(self) -> dict[str, str]:
-        servers = (
-            each
-            for each in self._elements()
-            if each.driver == DRIVER and "host" in each.management and each.status == "in_service"
-        )
-        found: dict[str, str] = {}
-        for each in servers:
-            with contextlib.suppress(NotFound):  # without credentials it is not set up yet
-                url = own_database(each, self._credentials(each.id))
-                found |= {each.code: url} if url is not None else {}
-        return found
-
-    def _source(self, code: str, url: str) -> AccountingSource:
-        known = self._own.get(code)
-        if known is not None and known[0] == url:
-            return known[1]
-        if known is not None:
-            known[1].close()
-        made = AaaAccounting(PeerDatabase(url, name=f"the database of {code}", max_size=2))
-        self._own[code] = (url, made)
-        return made
 
 
 class AaaAccounting:
@@ -111,11 +70,12 @@ class AaaAccounting:
                 self._complain_if_stuck()
         return [_record(row) for row in rows]
 
-    def last_reject(self, username: str) -> tuple[datetime, str] | None:
-        """(instant, reason) of the last time the AAA server turned this user away: why is she offline?"""
-        with self._database.transaction("reject", _DEADLINE_S) as connection:
+    def last_rejection(self, username: str) -> Rejection | None:
+        """The last time the AAA server turned this user away: why is she offline? Raises Unavailable."""
+        with self._database.transaction("reject", _REJECT_DEADLINE_S) as connection:
+            self._require_tables(connection)
             found = connection.execute(_REJECT, (username,)).fetchone()
-        return None if found is None else (found[0], found[1])
+        return None if found is None else Rejection(found[0], found[1])
 
     def close(self) -> None:
         self._database.close()
@@ -162,6 +122,61 @@ class AaaAccounting:
     @staticmethod
     def _writers(connection: psycopg.Connection[Any]) -> frozenset[str]:
         return frozenset(row[0] for row in connection.execute(_WRITERS))
+
+
+class AaaServers:
+    """Implements contracts.monitoring.AccountingSources and Rejections: the database of the installation, and
+    that of each AAA server in the network that has its own (management keys host, port, database), by element
+    code."""
+
+    def __init__(
+        self,
+        shared: AaaAccounting,
+        elements: Callable[[], Sequence[ElementView]],
+        credentials: Callable[[ElementId], Credentials],
+    ) -> None:
+        self._shared = shared
+        self._elements = elements
+        self._credentials = credentials
+        self._own: dict[str, tuple[str, AaaAccounting]] = {}
+
+    def sources(self) -> Mapping[str, AaaAccounting]:
+        return {SHARED: self._shared, **{code: self._source(code, url) for code, url in self._urls().items()}}
+
+    def last_rejection(self, username: str) -> Rejection | None:
+        found, trouble, silent = [], None, 0
+        sources = self.sources()
+        for source in sources.values():
+            try:
+                found.append(source.last_rejection(username))
+            except Unavailable as error:
+                trouble, silent = error, silent + 1
+        if trouble is not None and silent == len(sources):
+            raise trouble
+        return max((each for each in found if each is not None), key=lambda each: each.at, default=None)
+
+    def _urls(self) -> dict[str, str]:
+        servers = (
+            each
+            for each in self._elements()
+            if each.driver == DRIVER and "host" in each.management and each.status == "in_service"
+        )
+        found: dict[str, str] = {}
+        for each in servers:
+            with contextlib.suppress(NotFound):  # without credentials it is not set up yet
+                url = own_database(each, self._credentials(each.id))
+                found |= {each.code: url} if url is not None else {}
+        return found
+
+    def _source(self, code: str, url: str) -> AaaAccounting:
+        known = self._own.get(code)
+        if known is not None and known[0] == url:
+            return known[1]
+        if known is not None:
+            known[1].close()
+        made = AaaAccounting(PeerDatabase(url, name=f"the database of {code}", max_size=2))
+        self._own[code] = (url, made)
+        return made
 
 
 def _record(row: Sequence[Any]) -> AccountingRecord:

@@ -59,6 +59,13 @@ def routers(findings: Reconciliation, reconciler: Reconciler, runtime: Runtime) 
             findings.dismiss(unit, FindingId(finding_id), body.reason)
         return {"state": "dismissed"}
 
+    @router.post("/findings/{finding_id}/repair")
+    def repair(request: Request, finding_id: UUID) -> dict[str, str]:
+        """Mend it now, where it is safe. `state`: repaired, or open when it is still there."""
+        caller = authorise(request, _WRITE)
+        gone = reconciler.repair(FindingId(finding_id), caller.actor)
+        return {"state": "repaired" if gone else "open"}
+
     return [router]
 
 

@@ -63,6 +63,10 @@ class Reconciliation:
         with self._runtime.snapshot("reconciliation") as connection:
             return store.views(connection, open_only=open_only)
 
+    def finding(self, finding_id: FindingId) -> FindingView | None:
+        found = self.findings_by_id([finding_id])
+        return found[0] if found else None
+
     def findings_by_id(self, ids: Sequence[FindingId]) -> Sequence[FindingView]:
         with self._runtime.snapshot("reconciliation") as connection:
             return store.views(connection, open_only=False, ids=ids)

@@ -31,8 +31,8 @@ from turnup.integration.reconciliation.model import (
     Sold,
 )
 from turnup.integration.reconciliation.service import Reconciliation
-from turnup.kernel.errors import TurnupError, Unavailable
-from turnup.kernel.ids import ElementId, ServiceId
+from turnup.kernel.errors import Conflict, InvalidInput, NotFound, TurnupError, Unavailable
+from turnup.kernel.ids import ElementId, FindingId, ServiceId
 from turnup.runtime.component import Runtime
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Reconciler:
         realiser: provisioning.Realise,
     ) -> None:
         self._runtime = runtime
-        self._findings = findings
+        self.findings = findings
         self._sold = sold
         self._desired = desired
         self._services = services
@@ -86,9 +86,9 @@ class Reconciler:
         in_flight = first.in_flight | second.in_flight
         comparison = replace(first, in_flight=in_flight, unreachable=first.unreachable | second.unreachable)
         with self._runtime.unit("reconciliation", _ACTOR) as unit:
-            ids = self._findings.keep(unit, comparison, confirmed)
+            ids = self.findings.keep(unit, comparison, confirmed)
         repaired = self._repair(confirmed) if repair else 0
-        views = self._findings.findings_by_id(ids)
+        views = self.findings.findings_by_id(ids)
         return Report(
             checked=comparison.checked,
             found=len(views),
@@ -99,10 +99,30 @@ class Reconciler:
             by_kind=dict(sorted(Counter(view.kind for view in views).items())),
         )
 
+    def repair(self, finding_id: FindingId, actor: str) -> bool:
+        found = self.findings.finding(finding_id)
+        if found is None or found.repaired_at is not None:
+            raise NotFound(f"there is no open finding {finding_id}", field="finding")
+        if not found.safe:
+            raise InvalidInput(
+                "this one is a person's to mend", field="finding", remedy=found.repair or "see the service"
+            )
+        again = self._compare({found.service_id})
+        there = [each for each in again.mismatches if each.kind == found.kind and each.safe]
+        if not there:
+            raise Conflict(
+                "it is not there any more, or cannot be seen now",
+                field="finding",
+                remedy="compare again: turnup reconcile",
+            )
+        with self._runtime.unit("reconciliation", actor) as unit:
+            unit.audit("reconciliation.repair_asked", finding_id, after=found.kind)
+        return self._repair(there) > 0
+
     # --- repair -------------------------------------------------------------------------------------------
 
     def _repair(self, mismatches: Sequence[Mismatch]) -> int:
-        dismissed = self._findings.dismissed()
+        dismissed = self.findings.dismissed()
         safe = [found for found in mismatches if found.safe and found.key not in dismissed]
         if not safe:
             return 0
@@ -116,7 +136,7 @@ class Reconciler:
             self._mend_books(stubborn, lambda _: self._runtime.clock.now())
             left = self._left(safe)
         with self._runtime.unit("reconciliation", _ACTOR) as unit:
-            return self._findings.close(unit, [found.key for found in safe if found.key not in left])
+            return self.findings.close(unit, [found.key for found in safe if found.key not in left])
 
     def _apply(self, mismatches: Sequence[Mismatch]) -> None:
         """One realisation mends a service on all its elements."""

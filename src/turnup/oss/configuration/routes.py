@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from turnup.contracts.configuration import FreezeScope, FreezeView
+from turnup.contracts.configuration import LIFT_EVERYTHING, FreezeScope, FreezeView
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.ids import FreezeId
 from turnup.oss.configuration.service import Configuration
@@ -32,7 +32,7 @@ class Lift(BaseModel):
     reason: str
 
 
-LIFT_ALL = "freeze.lift_all"
+LIFT_ALL = LIFT_EVERYTHING
 
 
 def dangerous(configuration: Configuration) -> Sequence[Dangerous]:

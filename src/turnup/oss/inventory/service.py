@@ -372,6 +372,10 @@ class Inventory:
             )
             return store.services_on(connection, sorted(cut_off))
 
+    def services_holding(self, value: str) -> Sequence[ServiceId]:
+        with self._runtime.snapshot("inventory") as connection:
+            return store.services_holding(connection, value)
+
     def service_by_circuit(self, circuit_id: str) -> ServiceId | None:
         with self._runtime.snapshot("inventory") as connection:
             return store.service_by_circuit(connection, circuit_id)

@@ -288,6 +288,20 @@ def service_by_circuit(connection: Connection, circuit_id: str) -> ServiceId | N
     return None if found is None else ServiceId(found)
 
 
+def services_holding(connection: Connection, value: str) -> list[ServiceId]:
+    """By ONT serial, circuit or a pool's value; each by its own index."""
+    found = connection.scalars(
+        text("""SELECT service_id FROM inventory.holding
+                WHERE ont_serial = :value AND ont_serial IS NOT NULL AND status <> 'released'
+                UNION SELECT service_id FROM inventory.holding
+                WHERE circuit_id = :value AND circuit_id IS NOT NULL AND status <> 'released'
+                UNION SELECT service_id FROM inventory.slot
+                WHERE value = :value AND service_id IS NOT NULL"""),
+        {"value": value},
+    )
+    return [ServiceId(service_id) for service_id in found]
+
+
 # --- allocation ------------------------------------------------------------------------------------------
 
 

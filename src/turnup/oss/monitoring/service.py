@@ -330,6 +330,15 @@ class Monitoring:
             found = store.latest_sessions(connection, [service_id]).get(service_id)
         return None if found is None else _session_view(found)
 
+    def last_sessions(self, service_ids: Sequence[ServiceId]) -> Mapping[ServiceId, SessionView]:
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            found = store.latest_sessions(connection, service_ids)
+        return {service_id: _session_view(each) for service_id, each in found.items()}
+
+    def sessions_at(self, ipv4: str) -> Sequence[SessionView]:
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            return [_session_view(each) for each in store.sessions_at(connection, ipv4)]
+
     def sessions(self, *, live_only: bool = True, limit: int = 10_000) -> Sequence[SessionView]:
         """The newest first."""
         with self._runtime.snapshot(_COMPONENT) as connection:
@@ -379,6 +388,13 @@ class Monitoring:
             found = store.problems(connection, open_only=open_only)
             hit = store.outages_of_problems(connection, [problem.id for problem in found])
         return _problem_views(found, hit)
+
+    def open_problems_of(self, service_ids: Sequence[ServiceId]) -> Mapping[ServiceId, ProblemView]:
+        with self._runtime.snapshot(_COMPONENT) as connection:
+            outages_now = store.open_outages(connection, service_ids)
+            found = store.problems_by_id(connection, {outage.problem_id for outage in outages_now})
+        views = {view.id: view for view in _problem_views(found, outages_now)}
+        return {ServiceId(outage.service_id): views[ProblemId(outage.problem_id)] for outage in outages_now}
 
     def problems_of(self, service_id: ServiceId) -> Sequence[ProblemView]:
         """Every problem that hit the service, the newest first."""

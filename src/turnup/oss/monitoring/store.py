@@ -113,6 +113,13 @@ def latest_sessions(connection: Connection, services: Collection[ServiceId]) -> 
     return {ServiceId(each.service_id): _session(each) for each in connection.execute(statement)}
 
 
+def sessions_at(connection: Connection, ipv4: str) -> list[Session]:
+    """The live sessions with this address, the newest first."""
+    row = tables.session.c
+    here = select(tables.session).where(row.framed_ipv4 == ipv4, row.ended_at.is_(None))
+    return [_session(each) for each in connection.execute(here.order_by(row.started_at.desc()))]
+
+
 def sessions(connection: Connection, *, live_only: bool, limit: int) -> list[Session]:
     row = tables.session.c
     statement = select(tables.session).order_by(row.started_at.desc()).limit(limit)
@@ -259,6 +266,11 @@ def outages_of_problems(connection: Connection, ids: Collection[ProblemId]) -> l
 
 def outages_of_service(connection: Connection, service_id: ServiceId) -> list[Outage]:
     return _outages(connection, tables.outage.c.service_id == service_id)
+
+
+def open_outages(connection: Connection, services: Collection[ServiceId]) -> list[Outage]:
+    row = tables.outage.c
+    return _outages(connection, row.service_id.in_(list(services)) & row.ended_at.is_(None))
 
 
 def last_outage_ends(connection: Connection, services: Collection[ServiceId]) -> dict[ServiceId, datetime]:

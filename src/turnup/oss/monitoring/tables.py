@@ -58,6 +58,7 @@ session = Table(
     Index("session_service", "service_id", "started_at"),
     Index("session_live_user", "username", postgresql_where=text("ended_at IS NULL")),
     Index("session_live_nas", "nas", postgresql_where=text("ended_at IS NULL")),
+    Index("session_live_address", "framed_ipv4", postgresql_where=text("ended_at IS NULL")),
     Index("session_nobody", "username", postgresql_where=text("service_id IS NULL")),
 )
 

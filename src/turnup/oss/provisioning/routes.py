@@ -7,7 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from turnup.contracts.provisioning import HoldView, Management, ManagementMove, ServiceState, ServiceView
+from turnup.contracts.provisioning import (
+    RELEASE_HOLDS,
+    HoldView,
+    Management,
+    ManagementMove,
+    ServiceState,
+    ServiceView,
+)
 from turnup.kernel.clock import iso_utc
 from turnup.kernel.ids import HoldId, ServiceId
 from turnup.oss.provisioning.service import Provisioning
@@ -141,7 +148,7 @@ class Reason(BaseModel):
     reason: str
 
 
-RELEASE = "brake.release"
+RELEASE = RELEASE_HOLDS
 
 
 def dangerous(provisioning: Provisioning) -> Sequence[Dangerous]:

@@ -108,6 +108,13 @@ def ids_of_accounts(connection: Connection, accounts: Sequence[UUID]) -> list[Se
     return [ServiceId(service_id) for service_id in found]
 
 
+def load_of_accounts(connection: Connection, accounts: Sequence[UUID]) -> list[Service]:
+    """Every service these accounts have or had, by number."""
+    row = tables.service.c
+    statement = select(tables.service).where(row.account_id.in_(accounts)).order_by(row.number)
+    return [_service(found) for found in connection.execute(statement)]
+
+
 def load_many(connection: Connection, service_ids: Sequence[ServiceId] | None) -> list[Service]:
     statement = select(tables.service).order_by(tables.service.c.service_id)
     if service_ids is not None:

@@ -6,6 +6,7 @@ A session's token comes in the answer, for programs, and in a cookie, for the co
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -18,11 +19,12 @@ from turnup.kernel.errors import NotAllowed, NotFound
 from turnup.kernel.ids import BrandId, LegalEntityId
 from turnup.runtime import auth
 from turnup.runtime.access import oidc, staff
+from turnup.runtime.access.browser import address_of, end_session, is_https, way_back, with_session
 from turnup.runtime.access.edge import CALLBACK, Access
 from turnup.runtime.access.four_eyes import approval_body, guarded
 from turnup.runtime.access.sessions import OpenedSession, SessionView
 from turnup.runtime.access.staff import StaffView, access_unit
-from turnup.runtime.auth import SESSION_COOKIE, Caller, authorise, identified
+from turnup.runtime.auth import Caller, authorise, identified
 from turnup.runtime.component import Runtime
 from turnup.runtime.dangerous import Arguments, Dangerous
 from turnup.runtime.tmf.body import json_response
@@ -31,6 +33,7 @@ from turnup.runtime.unit_of_work import UnitOfWork
 GRANT = "staff.grant"
 _READ, _WRITE = "access:read", "access:write"
 _OIDC_COOKIE = "turnup_login"
+_NEXT_COOKIE = "turnup_next"
 _OIDC_PATH = "/turnup/v1/login/oidc"
 
 
@@ -99,20 +102,14 @@ def _add_login(router: APIRouter, access: Access, runtime: Runtime) -> None:
     @router.post("/login")
     def login(request: Request, body: Credentials) -> Response:
         """A session for name and password. 429 after too many failures, with Retry-After."""
-        opened = access.logins.login(body.name, body.password, _address(request))
-        return _with_cookie(json_response(_opened(opened)), opened, request, access)
+        opened = access.logins.login(body.name, body.password, address_of(request))
+        return with_session(json_response(_opened(opened)), opened, request, access)
 
     @router.post("/logout", status_code=204)
     def logout(request: Request) -> Response:
         """End this session."""
         caller = identified(request)
-        if caller.session_id is not None:
-            with access_unit(runtime, caller.actor) as unit:
-                staff.end_sessions(unit, caller.name, caller.session_id)
-            access.authenticator.forget()
-        answer = Response(status_code=204)
-        answer.delete_cookie(SESSION_COOKIE)
-        return answer
+        return end_session(runtime, access, caller, Response(status_code=204))
 
     @router.get("/me")
     def me(request: Request) -> dict[str, Any]:
@@ -131,7 +128,7 @@ def _add_login(router: APIRouter, access: Access, runtime: Runtime) -> None:
         caller = identified(request)
         if not caller.in_person:
             raise NotAllowed("a token has no password", field="Authorization", remedy="log in")
-        access.logins.change_password(caller.name, body.old, body.new, _address(request))
+        access.logins.change_password(caller.name, body.old, body.new, address_of(request))
         access.authenticator.forget()
         return Response(status_code=204)
 
@@ -145,21 +142,22 @@ def _add_oidc(router: APIRouter, access: Access) -> None:
         return access.oidc
 
     @router.get("/login/oidc")
-    def start(request: Request) -> Response:
-        """Send the browser to the OpenID provider."""
+    def start(request: Request, next: str = "") -> Response:
+        """Send the browser to the OpenID provider. `next`: the page of the console that she goes to then."""
         login = provider()
-        request.app.state.login_rate.spend(_address(request))
+        request.app.state.login_rate.spend(address_of(request))
         where, state = login.start()
         answer = RedirectResponse(where, 303)
-        answer.set_cookie(
-            _OIDC_COOKIE,
-            state,
-            max_age=int(oidc.LASTS.total_seconds()),
-            path=_OIDC_PATH,
-            httponly=True,
-            secure=_is_https(request, access),
-            samesite="lax",  # the provider sends the browser back from its own pages
-        )
+        kept: dict[str, Any] = {
+            "max_age": int(oidc.LASTS.total_seconds()),
+            "path": _OIDC_PATH,
+            "httponly": True,
+            "secure": is_https(request, access),
+            "samesite": "lax",  # the provider sends the browser back from its own pages
+        }
+        answer.set_cookie(_OIDC_COOKIE, state, **kept)
+        if (page := way_back(next)) is not None:
+            answer.set_cookie(_NEXT_COOKIE, quote(page), **kept)
         return answer
 
     @router.get(CALLBACK.removeprefix("/turnup/v1"))
@@ -171,9 +169,12 @@ def _add_oidc(router: APIRouter, access: Access) -> None:
         if error or not code:
             raise oidc.LoginRefused("the provider refused", field="oidc", remedy="start again")
         cookie = request.cookies.get(_OIDC_COOKIE, "")
-        opened = login.finish(state=state, cookie=cookie, code=code, issuer=iss, address=_address(request))
-        answer = _with_cookie(json_response(_opened(opened)), opened, request, access)
-        answer.delete_cookie(_OIDC_COOKIE, path=_OIDC_PATH)
+        opened = login.finish(state=state, cookie=cookie, code=code, issuer=iss, address=address_of(request))
+        page = way_back(unquote(request.cookies.get(_NEXT_COOKIE, "")))
+        shown = json_response(_opened(opened)) if page is None else RedirectResponse(page, 303)
+        answer = with_session(shown, opened, request, access)
+        for name in (_OIDC_COOKIE, _NEXT_COOKIE):
+            answer.delete_cookie(name, path=_OIDC_PATH)
         return answer
 
 
@@ -340,27 +341,6 @@ def _unconfined(caller: Caller) -> Caller:
             remedy="somebody decides who is confined to no legal entity or brand",
         )
     return caller
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
-
-
-def _is_https(request: Request, access: Access) -> bool:
-    return (access.public_url or str(request.base_url)).startswith("https://")
-
-
-def _with_cookie(answer: Response, opened: OpenedSession, request: Request, access: Access) -> Response:
-    answer.headers["Cache-Control"] = "no-store"
-    answer.set_cookie(
-        SESSION_COOKIE,
-        opened.token,
-        path="/",
-        httponly=True,
-        secure=_is_https(request, access),
-        samesite="lax",
-    )
-    return answer
 
 
 def _opened(opened: OpenedSession) -> dict[str, Any]:

@@ -46,12 +46,12 @@ class Logins:
     def __init__(self, runtime: Runtime, *, lasting: timedelta, by_password: bool = True) -> None:
         self._runtime = runtime
         self._lasting = lasting
-        self._by_password = by_password
+        self.by_password = by_password
 
     def prove(self, name: str, password: str, address: str) -> None:
         """Raises TooManyRequests while name or address is locked, else Unauthenticated unless this is the
         password of an active staff member: the same for a wrong name and a wrong password. Audited."""
-        if not self._by_password:
+        if not self.by_password:
             raise Unauthenticated(
                 "logging in by password is switched off here",
                 field="password",

@@ -69,6 +69,11 @@ class Billing(Reads, Commands):
         with self._snapshot() as connection:
             return [documents.posted_view(connection, r) for r in posted.invoices_of(connection, account_id)]
 
+    def invoices_of(self, account_ids: Sequence[AccountId], limit: int) -> Sequence[InvoiceView]:
+        with self._snapshot() as connection:
+            found = posted.newest_of(connection, account_ids, limit)
+        return [documents.posted_head(row) for row in found]
+
     def posted_in(self, run_id: RunId, shard: int) -> Sequence[InvoiceHead]:
         with self._snapshot() as connection:
             return posted.posted_in(connection, run_id, shard)
@@ -148,6 +153,14 @@ class Billing(Reads, Commands):
         """A page of the booked payments, for lists."""
         with self._snapshot() as connection:
             return kept_payments.payment_rows(connection, wanted)
+
+    def balances_minor(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, int]:
+        with self._snapshot() as connection:
+            return posted.balances_minor(connection, account_ids)
+
+    def payments_of(self, account_ids: Sequence[AccountId], limit: int) -> Sequence[PaymentView]:
+        with self._snapshot() as connection:
+            return kept_payments.newest_of(connection, account_ids, limit)
 
     def unmatched_payments(
         self, *, offset: int = 0, limit: int = 100

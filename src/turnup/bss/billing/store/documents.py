@@ -104,6 +104,17 @@ def page(connection: Connection, wanted: Wanted) -> Rows[InvoiceRow]:
     )
 
 
+def newest_of(connection: Connection, accounts: Sequence[AccountId], limit: int) -> list[InvoiceRow]:
+    """Of these accounts, the latest first."""
+    found = rows(
+        connection,
+        f"{_INVOICE} WHERE i.account_id = ANY(%(accounts)s)"
+        " ORDER BY i.invoice_date DESC, i.id LIMIT %(limit)s",
+        {"accounts": list(accounts), "limit": limit},
+    )
+    return [InvoiceRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
+
+
 def _invoices(connection: Connection, where: str, key: object) -> list[InvoiceRow]:
     found = rows(connection, f"{_INVOICE} {where}", {"key": key})
     return [InvoiceRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
@@ -172,6 +183,21 @@ _LINE_FIELDS = (
     *("denominator", "quantity", "included", "share_ppm", "owed_minor", "billed_before_minor", "net_minor"),
     *("tax_ppm", "tax_minor"),
 )
+
+
+def balances_minor(connection: Connection, accounts: Sequence[AccountId]) -> dict[AccountId, int]:
+    """As `balance_minor`, of many."""
+    found = rows(
+        connection,
+        """SELECT a.id, coalesce(i.minor, 0) - coalesce(p.minor, 0)
+           FROM unnest(%(accounts)s::uuid[]) AS a (id)
+           LEFT JOIN (SELECT account_id, sum(open_minor) AS minor FROM billing.invoice
+                      WHERE account_id = ANY(%(accounts)s) GROUP BY account_id) i ON i.account_id = a.id
+           LEFT JOIN (SELECT account_id, sum(unallocated_minor) AS minor FROM billing.payment
+                      WHERE account_id = ANY(%(accounts)s) GROUP BY account_id) p ON p.account_id = a.id""",
+        {"accounts": list(accounts)},
+    )
+    return {AccountId(account_id): int(minor) for account_id, minor in found}
 
 
 def balance_minor(connection: Connection, account_id: AccountId) -> int:

@@ -217,6 +217,16 @@ def unmatched(connection: Connection, *, offset: int, limit: int) -> tuple[list[
     return [_known(row) for row in found], counted[0][0]
 
 
+def newest_of(connection: Connection, accounts: Sequence[AccountId], limit: int) -> list[PaymentView]:
+    """Payments of these accounts, the latest first."""
+    newest = (
+        _BOOKED.where(_payment.account_id.in_(accounts))
+        .order_by(_payment.received_on.desc(), _payment.id.desc())
+        .limit(limit)
+    )
+    return _views(connection, connection.execute(newest).all())
+
+
 def _known(row: Sequence[Any]) -> KnownPayment:
     payment_id, account_id, amount, currency, reference, received_on, reason = row
     return KnownPayment(

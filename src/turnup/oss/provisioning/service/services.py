@@ -26,7 +26,7 @@ from turnup.contracts.provisioning import (
 )
 from turnup.contracts.unit import Unit
 from turnup.kernel.errors import Conflict, NotFound
-from turnup.kernel.ids import HoldId, ServiceId
+from turnup.kernel.ids import AccountId, HoldId, ServiceId
 from turnup.oss.provisioning import rules, store
 from turnup.oss.provisioning.model import Hold, Service
 from turnup.oss.provisioning.rules import brake as brake_rules
@@ -406,6 +406,11 @@ class Provisioning:
         """A page of them, for lists."""
         with self._runtime.snapshot("provisioning") as connection:
             return store.service_rows(connection, wanted)
+
+    def services_of_accounts(self, account_ids: Sequence[AccountId]) -> Sequence[ServiceView]:
+        with self._runtime.snapshot("provisioning") as connection:
+            found = store.load_of_accounts(connection, account_ids)
+        return [service.view() for service in found]
 
     def services_of(self, accounts: Sequence[UUID]) -> Sequence[ServiceId]:
         """Every service these accounts have or had, whatever its state."""
