@@ -134,7 +134,11 @@ def test_posted_invoices_go_out_by_run(isp: Bench) -> None:
             tax_minor, total_minor, open_minor, posted_month)
         VALUES (:id, :number, :account, 'bill', 1, :entity, :entity, :run, :shard, '2026-02-01', '2026-03-01',
             '2026-03-01', '2026-03-15', 'EUR', 'standard', :net, 0, :net, :net, '2026-03-01')"""
+    shard = """INSERT INTO billing.bill_run_shard (run_id, n, first_account, last_account, state, accounts)
+               VALUES (:run, :n, :account, :account, 'posted', 1)"""
     with isp.house.database.engine.begin() as connection:
+        for n in range(2):
+            connection.execute(text(shard), {"run": run, "n": n, "account": account.id})
         for n in range(3):
             values = {
                 "id": new_id(),

@@ -302,7 +302,6 @@ invoice = Table(
     CheckConstraint("kind in ('bill', 'opening')", name="invoice_kind"),
     Index("invoice_by_account", "account_id", "invoice_date"),
     Index("invoice_newest", "invoice_date", "id"),
-    Index("invoice_by_shard", "run_id", "shard"),
     Index("invoice_credit", "account_id", postgresql_where=text("open_minor < 0")),
     Index("invoice_due", "due_date", postgresql_where=text("open_minor > 0")),
     comment="posted documents only; nothing but open_minor ever changes. open < 0: credit still to be used",

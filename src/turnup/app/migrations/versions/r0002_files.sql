@@ -26,10 +26,6 @@ COMMENT ON TABLE billing.agreement IS 'one charge of one agreed price, frozen; f
 
 -- next
 
-CREATE INDEX invoice_by_shard ON billing.invoice (run_id, shard)
-
--- next
-
 CREATE TABLE mediation.taken_over (
 	service_id UUID NOT NULL, 
 	system TEXT NOT NULL, 
