@@ -144,5 +144,8 @@ def _genuine(packet: Packet, data: bytes) -> _Answer | None:
             return None
     except (PacketError, ValueError, KeyError):
         return None
-    causes = reply.get("Error-Cause") or [None]
+    try:
+        causes = reply.get("Error-Cause") or [None]
+    except ValueError:  # not four octets: an answer all the same, without a cause
+        causes = [None]
     return _Answer(int(reply.code), causes[0])
