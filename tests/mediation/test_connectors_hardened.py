@@ -296,3 +296,5 @@ def test_a_stored_document_that_is_refused_today_stops_nobody_else(bench: Bench)
     with bench.house.runtime.unit("mediation", "clock") as unit:
         assert bench.house.connectors.start_due(unit) == 1
     assert bench.scalar("SELECT last_error FROM mediation.connector_state WHERE name = 'alt'")
+    bench.publish("alt", "customers", CUSTOMER_COLUMNS, format=SEMICOLON)  # another document takes its place
+    assert bench.house.connectors.connector("alt").version == 2

@@ -46,14 +46,15 @@ class Connectors:
             return name, known[0].version, False
         version = known[0].version + 1 if known else 1
         connector = documents.connector(plain, version)
-        before = documents.connector(known[0].document, 1) if known else None
+        before = _readable(known[0].document) if known else None
         if before is not None:
             self._refuse_other_kind(before, connector)
         store.add_version(unit.connection, name, version, plain, unit.now, unit.actor)
         at = next_run(connector.schedule, unit.now)
         store.ensure_state(unit.connection, name, at, from_now=connector.since == "now")
         unit.audit("mediation.connector_published", name, after=version)
-        if before is not None and before.host_key != connector.host_key and known[0].sealed_credentials:
+        same_server = before is not None and before.host_key == connector.host_key
+        if known and known[0].sealed_credentials and not same_server:
             # whoever may write documents must not have the password sent to a server of their own
             store.set_credentials(unit.connection, name, None)
             unit.audit("mediation.connector_credentials_dropped", name)
@@ -171,6 +172,14 @@ class Connectors:
     def finish(self, name: str, by: str, error: str | None) -> None:
         with self._runtime.unit("mediation", by) as unit:
             store.finish(unit.connection, name, by, unit.now, error)
+
+
+def _readable(document: Mapping[str, Any]) -> Connector | None:
+    """A document of earlier; None where today's rules refuse it: another one may take its place."""
+    try:
+        return documents.connector(document, 1)
+    except InvalidInput:
+        return None
 
 
 def _context(name: str) -> str:
