@@ -1,7 +1,7 @@
 """Puts one incoming record into the component it belongs to. Repeated, it changes nothing more."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from turnup.integration.mediation.model import Connector, Record, RecordKind
 from turnup.integration.mediation.rules.documents import CHARACTERISTIC_PREFIX
 from turnup.integration.mediation.rules.takeover import degrees
 from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.rehearsal import unit_of
 from turnup.kernel.errors import Conflict, InvalidInput
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ProductId
 from turnup.runtime.component import Runtime
@@ -39,10 +40,6 @@ class Applied:
     owner: UUID | None
     links: Sequence[tuple[str, str, UUID]] = ()
     difference: str = ""
-
-
-class _Rehearsed(Exception):
-    """Ends a unit without a commit."""
 
 
 class Applier:
@@ -76,15 +73,10 @@ class Applier:
             return self._customer(connector, record, rehearse=rehearse)
         return self._order(connector, record, file, rehearse=rehearse)
 
-    @contextmanager
-    def _unit(self, component: str, connector: Connector, *, rehearse: bool) -> Iterator[UnitOfWork]:
-        try:
-            with self._runtime.unit(component, f"connector:{connector.name}") as unit:
-                yield unit
-                if rehearse:
-                    raise _Rehearsed
-        except _Rehearsed:
-            pass
+    def _unit(
+        self, component: str, connector: Connector, *, rehearse: bool
+    ) -> AbstractContextManager[UnitOfWork]:
+        return unit_of(self._runtime, component, f"connector:{connector.name}", rehearse=rehearse)
 
     # --- customers ----------------------------------------------------------------------------------------
 

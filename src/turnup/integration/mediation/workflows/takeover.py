@@ -26,6 +26,7 @@ from turnup.contracts.provisioning import Admission, Management, ServiceRequest
 from turnup.integration.mediation.model import RunningCustomer
 from turnup.integration.mediation.rules import takeover as rules
 from turnup.integration.mediation.service.mediation import Mediation
+from turnup.integration.mediation.workflows.rehearsal import unit_of
 from turnup.kernel.errors import Conflict, InvalidInput, TurnupError
 from turnup.kernel.ids import AccountId, AddressId, CustomerId, ElementId, ProductId, ServiceId, derived_id
 from turnup.runtime.component import Runtime
@@ -124,14 +125,8 @@ class Importer:
     ) -> ImportReport:
         """All or nothing, in one unit; a dry run does the same and rolls back."""
         document = _load_yaml(path)
-        changed = 0
-        try:
-            with self._runtime.unit(component, f"import:{path.name}") as unit:
-                changed = apply(unit, document)
-                if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
+        with unit_of(self._runtime, component, f"import:{path.name}", rehearse=dry_run) as unit:
+            changed = apply(unit, document)
         return ImportReport(
             source=path.name,
             dry_run=dry_run,
@@ -400,10 +395,6 @@ class Importer:
                 remedy="import the catalog first, or correct the code",
             )
         return offering
-
-
-class _DryRun(Exception):
-    """Ends a unit without a commit."""
 
 
 def _text(value: object) -> str:
