@@ -81,7 +81,7 @@ class ConsoleIsp:
         self.service = self._put_online(self._sell("Jane Roe"), "jane", SERIAL)
         self.offline = self._put_online(self._sell("Ann Lee"), "ann", OTHER_SERIAL)
         self._bill()
-        self._mislay(self.offline)
+        self.mislay(self.offline)
         self.stand.lab.unplug(name="ann")
         self.stopped = self.refuse_one()
         for name, role in (
@@ -199,7 +199,7 @@ class ConsoleIsp:
                 unit, self.accounts["Jane Roe"], 1000, "EUR", f"part of {self.invoice}", today
             )
 
-    def _mislay(self, service: ServiceView) -> None:
+    def mislay(self, service: ServiceView) -> None:
         lose_billing(self.stand.engine.url, service.id)
         self.house.reconciler.run(repair=False)
         assert self.house.reconciler.findings.findings(), "nothing was found"

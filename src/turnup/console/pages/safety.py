@@ -39,8 +39,8 @@ def _back(done: str) -> Response:
     return RedirectResponse(f"{_PAGE}?{urlencode({'done': done})}", 303)
 
 
-def _reason(hint: str = "kept in the audit") -> Field:
-    return Field(name="reason", label="Reason", hint=hint, required=True)
+def _reason(hint: str = "kept in the audit", *, required: bool = True) -> Field:
+    return Field(name="reason", label="Reason", hint=hint, required=required)
 
 
 # --- freezes ---------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def _release_question(desk: Desk, found: HoldView) -> Question:
         back=_PAGE,
         facts=_about(desk, found),
         effects=effects,
-        fields=(_reason(),),
+        fields=(_reason(required=False),),  # as over API and command line
         dangerous=found.what in ("suspend", "cease"),
     )
 
