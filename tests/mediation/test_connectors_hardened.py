@@ -201,11 +201,15 @@ def test_a_parked_event_replayed_beside_the_consumer_is_in_a_file(bench: Bench) 
 
     def note(key: str) -> None:
         with runtime.unit("mediation", "event:mediation") as unit:
-            bench.house.files.note_fact(unit, RecordKind.PAYMENTS, key, {"account_id": account}, unit.now)
+            bench.house.files.note_facts(
+                unit, RecordKind.PAYMENTS, [(key, {"account_id": account}, unit.now)]
+            )
             written.set()
 
     with runtime.unit("mediation", "cli:anna") as unit:
-        bench.house.files.note_fact(unit, RecordKind.PAYMENTS, "parked", {"account_id": account}, unit.now)
+        bench.house.files.note_facts(
+            unit, RecordKind.PAYMENTS, [("parked", {"account_id": account}, unit.now)]
+        )
         beside = threading.Thread(target=note, args=("next",))
         beside.start()
         waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -223,7 +227,7 @@ def test_facts_that_every_file_has_taken_go_by_age(bench: Bench) -> None:
     runtime = bench.house.runtime
     with runtime.unit("mediation", "test") as unit:
         for kind in (RecordKind.PAYMENTS, RecordKind.SERVICE_STATES):
-            bench.house.files.note_fact(unit, kind, "1", {}, unit.now)
+            bench.house.files.note_facts(unit, kind, [("1", {}, unit.now)])
     before = runtime.clock.now() + timedelta(days=1)
     (expiry,) = [each for each in SCHEMA.privacy.expiries if each.table == "fact"]
 
@@ -248,7 +252,7 @@ def test_numbers_of_files_that_left_never_come_again_after_a_restore(bench: Benc
         with runtime.unit("mediation", "test") as unit:
             for key in keys:
                 facts = {"payment": key, "account_id": account, "amount": "1.00"}
-                files.note_fact(unit, RecordKind.PAYMENTS, key, facts, unit.now)
+                files.note_facts(unit, RecordKind.PAYMENTS, [(key, facts, unit.now)])
 
     customers(bench)
     bench.peer.write("kunden/a.csv", CSV)

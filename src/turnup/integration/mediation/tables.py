@@ -176,7 +176,7 @@ fact = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("kind", "key"),
 )
-"""What goes out. Writers wait for each other (store.outgoing.add_fact): positions are in the order of their
+"""What goes out. Writers wait for each other (store.outgoing.add_facts): positions are in the order of their
 commits. Ids and numbers, no personal data."""
 
 made_file = Table(

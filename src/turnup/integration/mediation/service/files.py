@@ -209,10 +209,9 @@ class Files:
 
     # --- out ----------------------------------------------------------------------------------------------
 
-    def note_fact(
-        self, unit: Unit, kind: RecordKind, key: str, facts: Mapping[str, str], at: datetime
-    ) -> None:
-        outgoing.add_fact(unit.connection, kind, key, facts, at)
+    def note_facts(self, unit: Unit, kind: RecordKind, facts: Sequence[outgoing.NewFact]) -> None:
+        if facts:
+            outgoing.add_facts(unit.connection, kind, facts)
 
     def next_facts(self, connector: Connector) -> tuple[int, int, Sequence[Fact]]:
         """(cursor, number of the last file, facts after it)."""

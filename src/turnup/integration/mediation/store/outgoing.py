@@ -1,11 +1,11 @@
 """What goes out: facts in the order of the event log, files numbered without gaps, their bytes kept."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from turnup.contracts.mediation import MadeFile
 from turnup.integration.mediation import tables
@@ -14,16 +14,32 @@ from turnup.integration.mediation.model import Fact, Mode, RecordKind
 _fact, _made, _state = tables.fact, tables.made_file, tables.connector_state
 
 
-def add_fact(
-    connection: Connection, kind: RecordKind, key: str, facts: Mapping[str, str], at: datetime
-) -> None:
+NewFact = tuple[str, Mapping[str, str], datetime]
+"""Its key, which makes it one however often it is told; what it says; when it was."""
+
+# one statement, however many: every service that changes makes one
+_ADD = text("""
+    INSERT INTO mediation.fact (kind, key, facts, at)
+    SELECT :kind, key, CAST(facts AS jsonb), at
+    FROM unnest(CAST(:keys AS text[]), CAST(:facts AS text[]), CAST(:instants AS timestamptz[]))
+         WITH ORDINALITY AS f (key, facts, at, n)
+    ORDER BY n
+    ON CONFLICT (kind, key) DO NOTHING
+""")
+
+
+def add_facts(connection: Connection, kind: RecordKind, facts: Sequence[NewFact]) -> None:
     """Once per key. One writer at a time until its transaction ends (a person may replay a parked event
     beside the consumer): a lower position never comes after a file was made past it."""
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("mediation.fact", 0))))
     connection.execute(
-        insert(_fact)
-        .values(kind=kind.value, key=key, facts=dict(facts), at=at)
-        .on_conflict_do_nothing(index_elements=[_fact.c.kind, _fact.c.key])
+        _ADD,
+        {
+            "kind": kind.value,
+            "keys": [key for key, _, _ in facts],
+            "facts": [json.dumps(dict(said)) for _, said, _ in facts],
+            "instants": [at for _, _, at in facts],
+        },
     )
 
 
