@@ -19,7 +19,7 @@ from turnup.integration.mediation.store import incoming
 from turnup.integration.mediation.workflows import records
 from turnup.kernel.errors import InvalidInput
 from turnup.kernel.ids import AccountId, InvoiceId, RunId, new_id
-from turnup.runtime.personal import due
+from turnup.runtime.personal import due, expire
 
 
 def captured(bench: Bench, name: str, content: str) -> None:
@@ -302,3 +302,22 @@ def test_a_stored_document_that_is_refused_today_stops_nobody_else(bench: Bench)
     assert bench.scalar("SELECT last_error FROM mediation.connector_state WHERE name = 'alt'")
     bench.publish("alt", "customers", CUSTOMER_COLUMNS, format=SEMICOLON)  # another document takes its place
     assert bench.house.connectors.connector("alt").version == 2
+
+
+def test_a_row_that_nobody_mends_is_emptied_by_age_and_its_file_still_adds_up(bench: Bench) -> None:
+    customers(bench)
+    bench.peer.write("kunden/a.csv", CSV + "3;;P;;\r\n")  # without a name
+    file = bench.one("kunden")
+    assert bench.counts(file) == (3, 2, 0, 1)
+    (expiry,) = [each for each in SCHEMA.privacy.expiries if each.table == "raw_row"]
+    now = bench.house.runtime.clock.now()
+    tomorrow = now + timedelta(days=1)
+    for before, gone in ((now - timedelta(days=1), 0), (tomorrow, 1), (tomorrow, 0)):
+        with bench.house.database.engine.begin() as connection:
+            assert due(connection, "mediation", expiry, before, now) == gone
+            assert expire(connection, "mediation", expiry, before, now) == gone
+    empty = "raw IS NULL AND broken IS NULL AND reason IS NULL AND remedy IS NULL AND key IS NULL"
+    assert bench.scalar(f"SELECT count(*) FROM mediation.raw_row WHERE state = 'discarded' AND {empty}") == 1
+    counts = bench.house.files.file(file.id).counts
+    assert counts.quarantined == 0
+    assert counts.read == counts.applied + counts.unchanged + counts.discarded == 3
