@@ -51,6 +51,22 @@ def test_every_setting_is_described() -> None:
     assert {name for name, field in Settings.model_fields.items() if not field.description} == set()
 
 
+SPEAKS_NO_JSON = {
+    "turnup up": "runs until it is told to stop",
+    "turnup bench": "prints nothing but JSON",
+}
+
+
+def test_every_command_speaks_json() -> None:
+    """What a person reads, a program can have, too."""
+    silent = {
+        path
+        for path, command in reference.commands(typer.main.get_command(app), "turnup")
+        if not hasattr(command, "commands") and not any("--json" in option.opts for option in command.params)
+    }
+    assert silent == set(SPEAKS_NO_JSON)
+
+
 def test_every_command_has_help_and_so_have_its_options() -> None:
     silent = []
     for path, command in reference.commands(typer.main.get_command(app), "turnup"):

@@ -91,7 +91,7 @@ def check(
             console.print(f"older than what retention has left, not checked: {old}")
         state = "whole" if found.ok else "[red]BROKEN[/]"
         console.print(
-            f"{state}: {found.entries} entries in {found.links} links, from link {found.since_link} on"
+            f"{state}: {found.entries} entries in links from {found.since_link} on ({found.links} of them)"
         )
         typer.echo(f"head {found.head}")
     if not found.ok:

@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 from rich.progress import Progress
 
-from turnup.app.cli.output import AsJson, console, money, print_json, print_table
+from turnup.app.cli.output import AsJson, console, money, print_json, print_table, tell
 from turnup.app.cli.session import actor, house
 from turnup.app.house import House
 from turnup.contracts.billing import RunProgress
@@ -101,12 +101,15 @@ def list_invoices(account: str, as_json: AsJson = False) -> None:
 
 @app.command("pdf")
 def pdf(
-    number: str, file: Path, seller: Annotated[str, typer.Option(help="Name of the ISP.")] = "Turnup"
+    number: str,
+    file: Path,
+    seller: Annotated[str, typer.Option(help="Name of the ISP.")] = "Turnup",
+    as_json: AsJson = False,
 ) -> None:
     """Write an invoice as PDF."""
     with house() as assembled:
         file.write_bytes(assembled.billing.pdf(number, seller))
-    console.print(f"{number} written to {file}")
+    tell(f"{number} written to {file}", {"invoice": number, "file": str(file)}, as_json=as_json)
 
 
 @app.command("pay")

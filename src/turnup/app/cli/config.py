@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, plain, print_json, print_table, tell
 from turnup.app.cli.session import actor, house
 from turnup.app.engine import attach_engine
 from turnup.app.house import House
@@ -39,9 +39,10 @@ def elements(as_json: AsJson = False) -> None:
 
 
 @app.command("aaa-url")
-def aaa_url() -> None:
+def aaa_url(as_json: AsJson = False) -> None:
     """The URL of the AAA servers' own database, for the RADIUS servers (and the lab) that read it."""
-    typer.echo(attach_engine(load_settings()).aaa_url)
+    url = attach_engine(load_settings()).aaa_url
+    tell(url, {"url": url}, as_json=as_json)
 
 
 @app.command("credentials")
@@ -63,6 +64,7 @@ def credentials(
     coa_secret: Annotated[
         Path | None, typer.Option(help="File of a NAS's RADIUS secret for CoA and Disconnect.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Set an element's credentials; they are stored encrypted and never shown."""
     if username is None and coa_secret is None:
@@ -81,14 +83,19 @@ def credentials(
         found = _element(assembled, element)
         with assembled.runtime.unit("configuration", actor()) as unit:
             assembled.configuration.set_credentials(unit, found.id, given)
+    tell(f"credentials of {element} stored", {"element": element, "stored": True}, as_json=as_json)
 
 
 @app.command("backup")
-def backup(element: str) -> None:
+def backup(element: str, as_json: AsJson = False) -> None:
     """Fetch the running configuration; a new revision only if it differs."""
     with house() as assembled:
         view = assembled.path.backup(_element(assembled, element).id, f"asked for by {actor()}")
-    console.print(f"{element} revision {view.revision}, taken {view.taken_at:%Y-%m-%d %H:%M}")
+    tell(
+        f"{element} revision {view.revision}, taken {view.taken_at:%Y-%m-%d %H:%M}",
+        plain(view),
+        as_json=as_json,
+    )
 
 
 @app.command("backups")
@@ -104,18 +111,23 @@ def backups(element: str, as_json: AsJson = False) -> None:
 
 
 @app.command("diff")
-def diff(element: str, old: int, new: int) -> None:
+def diff(element: str, old: int, new: int, as_json: AsJson = False) -> None:
     """What changed between two backups."""
     with house() as assembled:
-        typer.echo(assembled.configuration.backup_diff(_element(assembled, element).id, old, new))
+        found = assembled.configuration.backup_diff(_element(assembled, element).id, old, new)
+    if as_json:
+        print_json({"element": element, "old": old, "new": new, "diff": found})
+    else:
+        typer.echo(found)
 
 
 @app.command("rollback")
-def rollback(element: str, revision: int) -> None:
+def rollback(element: str, revision: int, as_json: AsJson = False) -> None:
     """Put a backup back on the element and read it back."""
     with house() as assembled:
         outcome = assembled.path.rollback(_element(assembled, element).id, revision)
-    console.print("restored and verified" if outcome.verified else f"[red]not verified[/]: {outcome.error}")
+    said = "restored and verified" if outcome.verified else f"[red]not verified[/]: {outcome.error}"
+    tell(said, plain(outcome), as_json=as_json)
     if not outcome.verified:
         raise typer.Exit(1)
 

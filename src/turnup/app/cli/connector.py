@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
 from turnup.app.cli.session import actor, ask_secret, house
 from turnup.contracts.mediation import MadeFile, TakenFile
 from turnup.integration.mediation.workflows.exchange import actor_of_run
@@ -78,13 +78,14 @@ def credentials(
     private_key: Annotated[
         Path | None, typer.Option(help="File of the SSH key to log in with (OpenSSH, no passphrase).")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """How to log in at its file server: a key, or a password that is asked for. Stored sealed."""
     key = private_key.read_text(encoding="utf-8") if private_key else None
     password = "" if key else ask_secret(f"Password for {name}", twice=True)
     with house() as assembled, assembled.runtime.unit("mediation", actor()) as unit:
         assembled.connectors.set_credentials(unit, name, password=password, private_key=key)
-    console.print("stored")
+    tell("stored", {"connector": name, "stored": True}, as_json=as_json)
 
 
 @app.command("run")
@@ -213,11 +214,12 @@ def quarantine_replay(
 def quarantine_discard(
     row: RowId,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with your name.")],
+    as_json: AsJson = False,
 ) -> None:
     """This row is never applied; what it held is forgotten."""
     with house() as assembled, assembled.runtime.unit("mediation", actor()) as unit:
         assembled.files.discard(unit, row, reason)
-    console.print("discarded")
+    tell("discarded", {"row": row, "discarded": True}, as_json=as_json)
 
 
 def _pair(text: str) -> tuple[str, str]:

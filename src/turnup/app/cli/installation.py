@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from turnup.app import doctor as examination
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
 from turnup.app.cli.session import actor, house
 from turnup.app.demo.story.telling import run_demo
 from turnup.app.engine import attach_engine, start_engine
@@ -108,10 +108,10 @@ def demo(
         raise typer.Exit(1)
 
 
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Lay out the database, or bring it to what this version needs. Safe to repeat."""
     done = migrate_engine(start_engine(load_settings()))
-    console.print("database laid out" if done else "nothing to do")
+    tell("database laid out" if done else "nothing to do", {"changed": bool(done)}, as_json=as_json)
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -154,8 +154,8 @@ def run(
 
 
 def bench(name: str) -> None:
-    """Say how to run a benchmark: order_to_active, bill_run, recovery, drift, reconnect, aaa or real_story
-    (they live beside the source; the last two need root)."""
+    """Run a benchmark and print its figures as JSON: order_to_active, bill_run, recovery, drift, reconnect,
+    aaa or real_story. They live beside the source; the last two need root."""
     known = ("order_to_active", "bill_run", "recovery", "drift", "reconnect", "aaa", "real_story")
     if name not in known:
         raise InvalidInput(f"no benchmark {name!r}", field="name", remedy=f"use one of: {', '.join(known)}")
@@ -179,6 +179,7 @@ def token_create(
         str | None,
         typer.Option(help="Staff member it belongs to: it opens no more than she may, and ends with her."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a token and print it; it cannot be shown again."""
     with house() as assembled:
@@ -202,7 +203,7 @@ def token_create(
                 owner=owner,
             )
             unit.audit("token.issued", name, after={"scopes": scope, "owner": owner})
-    typer.echo(token)
+    tell(token, {"name": name, "token": token, "expires_at": expires_at}, as_json=as_json)
 
 
 def known(field: str, code: str | None, find: Callable[[str], T | None]) -> T | None:
@@ -240,11 +241,12 @@ def token_list(as_json: AsJson = False) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(name: str) -> None:
+def token_revoke(name: str, as_json: AsJson = False) -> None:
     """Refuse a token from now on (other processes within five seconds)."""
     with house() as assembled, access_unit(assembled.runtime, actor()) as unit:
         auth.revoke_token(unit.connection, name)
         unit.audit("token.revoked", name)
+    tell(f"{name} is refused from now on", {"name": name, "revoked": True}, as_json=as_json)
 
 
 @clock_app.command("show")
@@ -262,10 +264,13 @@ def clock_show(as_json: AsJson = False) -> None:
 def clock_advance(
     days: Annotated[float, typer.Option(help="Days to move forward.")] = 0,
     hours: Annotated[float, typer.Option(help="Hours to move forward.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Move time forward; only with the setting simulated_clock."""
     with house() as assembled:
         assembled.runtime.clock.advance(timedelta(days=days, hours=hours))
+        now = assembled.runtime.clock.now()
+    tell(f"it is {now:%Y-%m-%d %H:%M} UTC", {"now": now}, as_json=as_json)
 
 
 @events_app.command("lag")
@@ -294,7 +299,7 @@ def events_parked(as_json: AsJson = False) -> None:
 
 
 @events_app.command("retry")
-def events_retry(consumer: str) -> None:
+def events_retry(consumer: str, as_json: AsJson = False) -> None:
     """Handle a consumer's parked events again, in order, after the cause was mended."""
     with house() as assembled:
         known = {c.component: c for c in assembled.consumers()}
@@ -304,6 +309,6 @@ def events_retry(consumer: str) -> None:
             )
         with assembled.database.engine.connect() as connection:
             waiting = {p["aggregate_id"] for p in events.parked(connection) if p["consumer"] == consumer}
-        for aggregate in sorted(waiting):
-            handled = known[consumer].retry(aggregate).handled
-            console.print(f"{aggregate}: {handled} events handled by {actor()}")
+        done = {aggregate: known[consumer].retry(aggregate).handled for aggregate in sorted(waiting)}
+    lines = [f"{aggregate}: {handled} events handled by {actor()}" for aggregate, handled in done.items()]
+    tell("\n".join(lines) or "nothing is parked", {"consumer": consumer, "handled": done}, as_json=as_json)

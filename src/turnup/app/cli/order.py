@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
 from turnup.app.cli.session import actor, house
 from turnup.app.house import House
 from turnup.bss.orders.model import TERMINAL
@@ -133,13 +133,14 @@ def list_orders(
 def cancel(
     number: str,
     reason: Annotated[str, typer.Option(help="Why; kept with the order.")] = "cancelled by staff",
+    as_json: AsJson = False,
 ) -> None:
     """Cancel an order in flight; what was done is undone on the network."""
     with house() as assembled:
         view = _by_number(assembled, number)
         with assembled.runtime.unit("orders", actor()) as unit:
             assembled.orders.cancel(unit, view.id, reason)
-        show(follow(assembled, view.id, 30.0), as_json=False)
+        show(follow(assembled, view.id, 30.0), as_json=as_json)
 
 
 @app.command("fallout")
@@ -160,6 +161,7 @@ def resolve(
     choice: FalloutChoice,
     reason: Annotated[str, typer.Option(help="Why; a skip needs one.")] = "",
     edit: Annotated[list[str] | None, typer.Option(help="With edit: NAME=VALUE, may be repeated.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Decide about an order that fell out: retry it, edit and retry, undo it, or skip the step."""
     with house() as assembled:
@@ -167,7 +169,7 @@ def resolve(
         edits = {name: str(value) for name, value in _pairs(edit or []).items()}
         with assembled.runtime.unit("orders", actor()) as unit:
             assembled.orders.resolve_fallout(unit, view.id, choice, reason, edits or None)
-        show(follow(assembled, view.id, 30.0), as_json=False)
+        show(follow(assembled, view.id, 30.0), as_json=as_json)
 
 
 @app.command("tasks")
@@ -187,11 +189,13 @@ def tasks(as_json: AsJson = False) -> None:
 def done(
     task: Annotated[str, typer.Argument(help="Id of the task.")],
     fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, e.g. ont_serial=TRNP0001.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """A human task is done; the order goes on."""
     with house() as assembled, assembled.runtime.unit("orders", actor()) as unit:
         facts = {name: str(value) for name, value in _pairs(fact or []).items()}
         assembled.orders.complete_task(unit, TaskId(_id(task, "task")), facts)
+    tell("done; the order goes on", {"task": task, "done": True}, as_json=as_json)
 
 
 @service_app.command("show")
@@ -255,7 +259,7 @@ def service_manage(
 
 
 @service_app.command("ont")
-def service_ont(number: str, serial: str) -> None:
+def service_ont(number: str, serial: str, as_json: AsJson = False) -> None:
     """Note the serial of the ONT at a service; the network is configured for it."""
     with house() as assembled:
         view = assembled.provisioning.service_by_number(number)
@@ -263,6 +267,7 @@ def service_ont(number: str, serial: str) -> None:
             raise NotFound(f"no service {number!r}", field="number", remedy="numbers look like S-100001")
         with assembled.runtime.unit("inventory", actor()) as unit:
             assembled.inventory.set_ont_serial(unit, view.id, serial)
+    tell(f"{serial} noted at {number}", {"service": number, "ont_serial": serial}, as_json=as_json)
 
 
 def _by_number(assembled: House, number: str) -> OrderView:

@@ -46,15 +46,24 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
+def tell(sentence: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    """What a command did: a sentence for people, its facts for programs."""
+    if as_json:
+        print_json(facts)
+    else:
+        console.print(sentence, soft_wrap=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Numbers to the right; an empty table says so."""
+    """Numbers to the right; an empty table says so. What is too long is folded, never cut: somebody has to
+    type it again."""
     if not rows:
         console.print(f"{title}: none")
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for n, column in enumerate(columns):
         numeric = all(isinstance(row[n], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     console.print(table)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from turnup.app.cli.output import AsJson, console, plain, print_json, print_table
+from turnup.app.cli.output import AsJson, console, plain, print_json, print_table, tell
 from turnup.app.cli.session import As, acting, guarded, house
 from turnup.app.house import House
 from turnup.app.privacy.erasing import ERASE, Survey
@@ -36,6 +36,7 @@ def export(
     person: Who,
     out: Annotated[Path, typer.Option(help="File to write, for your eyes only (mode 600).")],
     as_name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Everything held about a person, as JSON (GDPR art. 15 and 20). That it was taken is audited."""
     if out.exists():
@@ -46,7 +47,9 @@ def export(
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(_text(found))
     rows = sum(len(rows) for tables in found["components"].values() for rows in tables.values())
-    console.print(f"{rows} rows of {len(found['components'])} components in {out}")
+    components = len(found["components"])
+    facts = {"rows": rows, "components": components, "file": str(out)}
+    tell(f"{rows} rows of {components} components in {out}", facts, as_json=as_json)
 
 
 @app.command("erase")

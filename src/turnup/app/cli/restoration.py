@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from turnup.app.cli.output import AsJson, console, errors, print_json, print_table
+from turnup.app.cli.output import AsJson, console, errors, print_json, print_table, tell
 from turnup.app.cli.session import actor, house
 from turnup.app.engine import attach_engine
 from turnup.app.restoration import backups as taking
@@ -312,17 +312,21 @@ def declare(
 
 
 @restore_app.command("put-back")
-def put_back(name: str) -> None:
+def put_back(name: str, as_json: AsJson = False) -> None:
     """Have data that was put aside take its place again; the present data is put aside."""
     aside = upgrade.put_back(load_settings(), name, actor())
-    console.print(f"{name} is back; what was there is kept as {aside}")
+    tell(
+        f"{name} is back; what was there is kept as {aside}",
+        {"name": name, "put_aside": str(aside)},
+        as_json=as_json,
+    )
 
 
 @restore_app.command("discard")
-def discard(name: str) -> None:
+def discard(name: str, as_json: AsJson = False) -> None:
     """Delete data that was put aside, for good."""
     going_back.discard(load_settings(), name)
-    console.print(f"{name} is gone")
+    tell(f"{name} is gone", {"name": name, "discarded": True}, as_json=as_json)
 
 
 # --- upgrade ---------------------------------------------------------------------------------------------

@@ -6,16 +6,17 @@ from uuid import UUID
 
 import typer
 
-from turnup.app.cli.output import AsJson, console, print_json, print_table
-from turnup.app.cli.session import As, acting, actor, guarded, house
+from turnup.app.access import access_of
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
+from turnup.app.cli.session import As, acting, actor, guarded, house, waits_for_another
 from turnup.app.house import House
-from turnup.contracts.configuration import FreezeScope
-from turnup.contracts.provisioning import HoldState, HoldView
+from turnup.contracts.configuration import LIFT_EVERYTHING, FreezeScope
+from turnup.contracts.provisioning import RELEASE_HOLDS, HoldState, HoldView
 from turnup.kernel.errors import InvalidInput, NotFound
 from turnup.kernel.ids import FreezeId, HoldId, ServiceId
-from turnup.oss.configuration.routes import LIFT_ALL, is_of_all
+from turnup.oss.configuration.routes import is_of_all
 from turnup.oss.configuration.workflows import SETTLE_S
-from turnup.oss.provisioning.routes import RELEASE
+from turnup.runtime.access.four_eyes import approval_body
 
 freeze_app = typer.Typer(
     help="Stop all writing to an element, a site or everything; reads go on.", no_args_is_help=True
@@ -95,6 +96,7 @@ def freeze_lift(
     reason: Reason = "",
     everything: Annotated[bool, typer.Option("--all", help="Every freeze in force.")] = False,
     as_name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Lift a freeze; the orders that waited go on by themselves. A freeze of all may need four eyes."""
     with house() as assembled:
@@ -106,11 +108,15 @@ def freeze_lift(
             for freeze_id in chosen:
                 if freeze_id not in of_all:
                     assembled.configuration.lift(unit, freeze_id, reason)
-        lifted = len(chosen) - len(of_all)
-        for freeze_id in of_all:
-            arguments = {"freeze": str(freeze_id), "reason": reason}
-            lifted += guarded(assembled, LIFT_ALL, arguments, caller, as_json=False) is not None
-    console.print(f"{lifted} lifted")
+        four_eyes = access_of(assembled).four_eyes
+        asked = [
+            four_eyes.ask(LIFT_EVERYTHING, {"freeze": str(each), "reason": reason}, caller) for each in of_all
+        ]
+    waiting = [outcome.waits for outcome in asked if outcome.waits is not None]
+    lifted = len(chosen) - len(waiting)
+    said = [f"{lifted} lifted", *(waits_for_another(each) for each in waiting)]
+    facts = {"lifted": lifted, "approvals": [approval_body(each) for each in waiting]}
+    tell("\n".join(said), facts, as_json=as_json)
 
 
 def _freeze_id(text: str | None) -> FreezeId:
@@ -172,7 +178,7 @@ def brake_release(
         ids = _chosen(assembled, numbers, everything=everything)
         chosen = None if ids is None else [str(each) for each in ids]
         arguments = {"holds": chosen, "reason": reason}
-        done = guarded(assembled, RELEASE, arguments, as_name, as_json=as_json)
+        done = guarded(assembled, RELEASE_HOLDS, arguments, as_name, as_json=as_json)
     if done is not None:
         _say(HoldState.RELEASED, done["decided"], as_json=as_json)
 

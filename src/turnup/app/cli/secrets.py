@@ -6,7 +6,7 @@ import typer
 
 from turnup.app import secrets as keys
 from turnup.app.access import ROTATE
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
 from turnup.app.cli.session import As, guarded, house
 from turnup.app.mail import PASSWORD
 from turnup.kernel.errors import InvalidInput
@@ -30,13 +30,15 @@ def seal(
         str,
         typer.Option(prompt=True, hide_input=True, help="Asked for where left out."),
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Seal a password for the settings file: prints what to write there. It opens in this setting only."""
     sealable = (PASSWORD, CLIENT_SECRET)
     if setting not in sealable:
         remedy = f"write {' or '.join(sealable)}"
         raise InvalidInput(f"{setting!r} is no setting that can be sealed", field="setting", remedy=remedy)
-    typer.echo(f"{setting}: {seal_text(SecretBox(load_settings().secret_key_path), secret, setting)}")
+    sealed = seal_text(SecretBox(load_settings().secret_key_path), secret, setting)
+    tell(f"{setting}: {sealed}", {setting: sealed}, as_json=as_json)
 
 
 @app.command("rotate")

@@ -16,7 +16,7 @@ from turnup.app.access import access_of
 from turnup.app.cli.output import console, print_json
 from turnup.app.engine import attach_engine
 from turnup.app.house import House, assemble
-from turnup.runtime.access.four_eyes import approval_body, signed_in
+from turnup.runtime.access.four_eyes import Approval, approval_body, signed_in
 from turnup.runtime.auth import Caller
 from turnup.runtime.dangerous import Arguments
 from turnup.runtime.observability import configure_logging
@@ -67,8 +67,12 @@ def guarded(
     if as_json:
         print_json({"approval": approval_body(outcome.waits)})
     else:
-        console.print(f"waits for a second person: turnup approve yes {outcome.waits.id} --as NAME")
+        console.print(waits_for_another(outcome.waits))
     return None
+
+
+def waits_for_another(approval: Approval) -> str:
+    return f"waits for a second person: turnup approve yes {approval.id} --as NAME"
 
 
 def ask_secret(what: str, *, twice: bool = False) -> str:

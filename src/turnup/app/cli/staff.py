@@ -7,7 +7,7 @@ import typer
 
 from turnup.app.access import access_of
 from turnup.app.cli.installation import known
-from turnup.app.cli.output import AsJson, console, print_json, print_table
+from turnup.app.cli.output import AsJson, console, print_json, print_table, tell
 from turnup.app.cli.session import acting, actor, ask_secret, house
 from turnup.kernel.access import own_roles
 from turnup.kernel.errors import InvalidInput
@@ -45,6 +45,7 @@ def create(
     password: Annotated[
         bool, typer.Option("--password/--no-password", help="Without: she logs in at the OpenID provider.")
     ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Let somebody in. Asks for her password (or reads a line of standard input): at least 12 characters.
 
@@ -54,15 +55,21 @@ def create(
         raise InvalidInput(
             "without a password she needs an OpenID identity", field="oidc_identity", remedy="--oidc-identity"
         )
-    _grant(name, role, oidc_identity, legal_entity, brand, password=password)
+    _grant(name, role, oidc_identity, legal_entity, brand, password=password, as_json=as_json)
 
 
 @staff_app.command("roles-of")
-def change_roles(name: Name, role: Roles, legal_entity: LegalEntity = None, brand: Brand = None) -> None:
+def change_roles(
+    name: Name,
+    role: Roles,
+    legal_entity: LegalEntity = None,
+    brand: Brand = None,
+    as_json: AsJson = False,
+) -> None:
     """Give a staff member exactly these roles and confines, and let her in again if she was disabled."""
     with house() as assembled, assembled.database.engine.connect() as connection:
         staff.existing(connection, name)
-    _grant(name, role, None, legal_entity, brand, password=False)
+    _grant(name, role, None, legal_entity, brand, password=False, as_json=as_json)
 
 
 def _grant(
@@ -73,6 +80,7 @@ def _grant(
     brand: str | None,
     *,
     password: bool,
+    as_json: bool,
 ) -> None:
     with house() as assembled:
         entity_id = known("legal_entity", legal_entity, assembled.crm.legal_entity)
@@ -89,7 +97,8 @@ def _grant(
             )
             if password:
                 staff.set_password(unit, name, ask_secret(f"Password for {name}", twice=True))
-    console.print(f"{name}: {', '.join(sorted(set(roles)))}")
+    given = sorted(set(roles))
+    tell(f"{name}: {', '.join(given)}", {"name": name, "roles": given}, as_json=as_json)
 
 
 @staff_app.command("list")
@@ -128,26 +137,31 @@ def roles(as_json: AsJson = False) -> None:
 
 
 @staff_app.command("password")
-def set_password(name: Name) -> None:
+def set_password(name: Name, as_json: AsJson = False) -> None:
     """Set somebody's password; every session of hers ends. Asks, or reads a line of standard input."""
     with house() as assembled:
         secret = ask_secret(f"New password for {name}", twice=True)
         with access_unit(assembled.runtime, actor()) as unit:
             staff.set_password(unit, name, secret)
+    tell(
+        f"password of {name} set; her sessions have ended", {"name": name, "password": "set"}, as_json=as_json
+    )
 
 
 @staff_app.command("disable")
-def disable(name: Name) -> None:
+def disable(name: Name, as_json: AsJson = False) -> None:
     """Somebody gets in no more: her sessions and tokens end (other processes: within five seconds)."""
     with house() as assembled, access_unit(assembled.runtime, actor()) as unit:
         staff.disable(unit, name)
+    tell(f"{name} gets in no more", {"name": name, "disabled": True}, as_json=as_json)
 
 
 @staff_app.command("unlock")
-def unlock(name: Name) -> None:
+def unlock(name: Name, as_json: AsJson = False) -> None:
     """Forget somebody's failed logins, so that she may try at once."""
     with house() as assembled, access_unit(assembled.runtime, actor()) as unit:
         staff.unlock(unit, name)
+    tell(f"{name} may try again", {"name": name, "unlocked": True}, as_json=as_json)
 
 
 @staff_app.command("sessions")
@@ -163,10 +177,11 @@ def sessions(name: Name, as_json: AsJson = False) -> None:
 
 
 @staff_app.command("logout")
-def logout(name: Name) -> None:
+def logout(name: Name, as_json: AsJson = False) -> None:
     """End all of somebody's sessions."""
     with house() as assembled, access_unit(assembled.runtime, actor()) as unit:
-        console.print(f"{staff.end_sessions(unit, name)} sessions ended")
+        ended = staff.end_sessions(unit, name)
+    tell(f"{ended} sessions ended", {"name": name, "sessions_ended": ended}, as_json=as_json)
 
 
 # --- approve ---------------------------------------------------------------------------------------------

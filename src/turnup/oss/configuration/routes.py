@@ -32,9 +32,6 @@ class Lift(BaseModel):
     reason: str
 
 
-LIFT_ALL = LIFT_EVERYTHING
-
-
 def dangerous(configuration: Configuration) -> Sequence[Dangerous]:
     """What may need four eyes: lifting a freeze of everything. Arguments: `freeze` (id), `reason`."""
 
@@ -47,7 +44,11 @@ def dangerous(configuration: Configuration) -> Sequence[Dangerous]:
         since = f" by {found[0].frozen_by} ({found[0].reason})" if found else ""
         return f"lift the freeze of everything{since}; reason: {arguments['reason']}"
 
-    return [Dangerous(action=LIFT_ALL, scope="freezes:write", component="configuration", what=what, run=lift)]
+    return [
+        Dangerous(
+            action=LIFT_EVERYTHING, scope="freezes:write", component="configuration", what=what, run=lift
+        )
+    ]
 
 
 def is_of_all(configuration: Configuration, freeze_id: FreezeId) -> bool:
@@ -82,7 +83,7 @@ def routers(configuration: Configuration, path: ApplyPath, runtime: Runtime) -> 
         caller = authorise(request, "freezes:write")
         if is_of_all(configuration, FreezeId(freeze_id)):
             arguments = {"freeze": str(freeze_id), "reason": body.reason}
-            return guarded(request, caller, LIFT_ALL, arguments)
+            return guarded(request, caller, LIFT_EVERYTHING, arguments)
         with runtime.unit("configuration", caller.actor) as unit:
             configuration.lift(unit, FreezeId(freeze_id), body.reason)
         return json_response({"state": "lifted"})

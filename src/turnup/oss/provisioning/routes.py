@@ -148,9 +148,6 @@ class Reason(BaseModel):
     reason: str
 
 
-RELEASE = RELEASE_HOLDS
-
-
 def dangerous(provisioning: Provisioning) -> Sequence[Dangerous]:
     """What may need four eyes. Arguments: `holds` (ids; null: all that wait), `reason`."""
 
@@ -170,7 +167,12 @@ def dangerous(provisioning: Provisioning) -> Sequence[Dangerous]:
 
     return [
         Dangerous(
-            action=RELEASE, scope="brake:write", component="provisioning", what=what, run=release, pin=pin
+            action=RELEASE_HOLDS,
+            scope="brake:write",
+            component="provisioning",
+            what=what,
+            run=release,
+            pin=pin,
         )
     ]
 
@@ -181,7 +183,7 @@ def _brake(provisioning: Provisioning, runtime: Runtime) -> APIRouter:
     def let_go(request: Request, holds: Sequence[UUID] | None, reason: str) -> Response:
         caller = authorise(request, "brake:write")
         chosen = None if holds is None else [str(each) for each in holds]
-        return guarded(request, caller, RELEASE, {"holds": chosen, "reason": reason})
+        return guarded(request, caller, RELEASE_HOLDS, {"holds": chosen, "reason": reason})
 
     def never(request: Request, holds: Sequence[UUID] | None, reason: str) -> dict[str, int]:
         caller = authorise(request, "brake:write")
